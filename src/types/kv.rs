@@ -1,5 +1,7 @@
 //! A pair of the key/value store.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::{Index, SessionId};
@@ -8,7 +10,7 @@ use crate::{Index, SessionId};
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct KvEntry {
     /// The full key, without a leading slash.
-    pub key: String,
+    pub key: Arc<str>,
     /// Free number of the client.
     pub flags: u64,
     /// The value; empty is shown as `null`.

@@ -1,0 +1,92 @@
+//! The state and the one way it changes.
+
+use std::sync::Arc;
+
+use crs_types::{CheckStatus, Error, Index, NodeId, NodeName, ServiceName};
+use imbl::OrdMap;
+
+use crate::catalog::{NodeEntry, ServiceEntry};
+use crate::change::Changes;
+use crate::command::Command;
+use crate::kv::KvRecord;
+
+/// Everything the servers agree on. A clone is a snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// One per command, the restored archive's plus one after a restore.
+    pub(crate) index: Index,
+    pub(crate) kv: OrdMap<Arc<str>, Arc<KvRecord>>,
+    /// Deleted keys, so that a watched prefix knows when one of its keys went.
+    pub(crate) tombstones: OrdMap<Arc<str>, Index>,
+    pub(crate) kv_index: Index,
+    /// By folded name.
+    pub(crate) nodes: OrdMap<NodeName, Arc<NodeEntry>>,
+    /// Folded name by id.
+    pub(crate) node_ids: OrdMap<NodeId, NodeName>,
+    /// By folded name; what is here has at least one instance.
+    pub(crate) services: OrdMap<ServiceName, Arc<ServiceEntry>>,
+    pub(crate) nodes_index: Index,
+    pub(crate) services_index: Index,
+    pub(crate) service_names_index: Index,
+    pub(crate) checks_index: Index,
+    /// When the set of checks in a state last changed, or one of them.
+    pub(crate) check_states: OrdMap<CheckStatus, Index>,
+}
+
+/// What the one who proposed a command learns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// It was applied.
+    Done,
+    /// Whether its condition held; if not, nothing was changed.
+    Held(bool),
+    /// It was refused, with Consul's text; nothing was changed.
+    Refused(Error),
+}
+
+/// The outcome of a command.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// For the proposer.
+    pub reply: Reply,
+    /// For the watchers.
+    pub changes: Changes,
+}
+
+impl State {
+    /// A datacenter with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The index of the last command.
+    pub fn index(&self) -> Index {
+        self.index
+    }
+
+    /// Applies one command: a function of the state and the command alone.
+    pub fn apply(&mut self, command: &Command) -> Applied {
+        self.index = self.index.next();
+        let mut changes = Changes::default();
+        let reply = match command {
+            Command::KvSet { key, flags, value, condition } => {
+                self.kv_set(key, *flags, value, *condition, &mut changes)
+            }
+            Command::KvDelete { key, condition } => self.kv_delete(key, *condition, &mut changes),
+            Command::KvDeleteTree { prefix } => self.kv_delete_tree(prefix, &mut changes),
+            Command::ReapTombstones { up_to } => {
+                self.reap_tombstones(*up_to);
+                Reply::Done
+            }
+            Command::Register(registration) => match self.register(registration, &mut changes) {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Refused(error),
+            },
+            Command::Deregister { node, service_id, check_id } => {
+                self.deregister(node, service_id, check_id, &mut changes);
+                Reply::Done
+            }
+        };
+        Applied { reply, changes }
+    }
+}
