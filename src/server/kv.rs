@@ -1,0 +1,55 @@
+//! Writes of the key/value store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crs_acl::{Access, Authorizer, Resource};
+use crs_store::{Command, KvCondition, Reply};
+use crs_types::Error;
+
+use crate::server::Server;
+
+impl Server {
+    /// Writes a key; whether the condition held.
+    ///
+    /// # Errors
+    /// A missing right, or those of [`Server::write`].
+    pub async fn kv_set(
+        &self,
+        authorizer: &Authorizer,
+        key: Arc<str>,
+        flags: u64,
+        value: Bytes,
+        condition: KvCondition,
+    ) -> Result<bool, Error> {
+        authorizer.require(Resource::Key, &key, Access::Write)?;
+        self.write(Command::KvSet { key, flags, value, condition }).await.map(held)
+    }
+
+    /// Deletes a key; whether the condition held. A key that is not there is fine.
+    ///
+    /// # Errors
+    /// A missing right, or those of [`Server::write`].
+    pub async fn kv_delete(
+        &self,
+        authorizer: &Authorizer,
+        key: Arc<str>,
+        condition: KvCondition,
+    ) -> Result<bool, Error> {
+        authorizer.require(Resource::Key, &key, Access::Write)?;
+        self.write(Command::KvDelete { key, condition }).await.map(held)
+    }
+
+    /// Deletes all keys that begin so.
+    ///
+    /// # Errors
+    /// A missing right on the prefix, or those of [`Server::write`].
+    pub async fn kv_delete_tree(&self, authorizer: &Authorizer, prefix: Arc<str>) -> Result<bool, Error> {
+        authorizer.require(Resource::Key, &prefix, Access::Write)?;
+        self.write(Command::KvDeleteTree { prefix }).await.map(held)
+    }
+}
+
+fn held(reply: Reply) -> bool {
+    !matches!(reply, Reply::Held(false))
+}

@@ -1,0 +1,120 @@
+//! The server: what it holds, and how it writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crs_store::{Command, Reply};
+use crs_types::{Datacenter, Error, Node};
+use tokio_util::sync::CancellationToken;
+
+use crate::consensus::{Consensus, ProposeError};
+use crate::published::Published;
+use crate::query::QueryLimits;
+
+/// What a server must know of its configuration.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Its datacenter.
+    pub datacenter: Datacenter,
+    /// Its own node, as the leader registers it.
+    pub node: Node,
+    /// The RPC port, shown as the port of the service `consul`.
+    pub rpc_port: u16,
+    /// Bounds of waiting.
+    pub query_limits: QueryLimits,
+    /// How long a request waits for a leader; `performance.rpc_hold_timeout`.
+    pub rpc_hold_timeout: Duration,
+}
+
+/// A server of the datacenter. Shared by reference; every method may be called from any task.
+pub struct Server {
+    settings: ServerSettings,
+    published: Arc<Published>,
+    consensus: Arc<dyn Consensus>,
+    stopping: CancellationToken,
+    /// For jitter; its quality does not matter.
+    dice: AtomicU64,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Joins state and consensus: `consensus` must publish what it applies to `published`.
+    pub fn new(
+        settings: ServerSettings,
+        consensus: Arc<dyn Consensus>,
+        published: Arc<Published>,
+        stopping: CancellationToken,
+    ) -> Self {
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        Server { settings, published, consensus, stopping, dice: AtomicU64::new(seed) }
+    }
+
+    /// Its configuration.
+    pub fn settings(&self) -> &ServerSettings {
+        &self.settings
+    }
+
+    /// Its state, for reads at any consistency: this is what `?stale` sees.
+    pub fn published(&self) -> &Published {
+        &self.published
+    }
+
+    pub(crate) fn consensus(&self) -> &dyn Consensus {
+        &*self.consensus
+    }
+
+    /// The leader's RPC address.
+    pub fn leader(&self) -> Option<String> {
+        self.consensus.leader()
+    }
+
+    /// Whether this server leads and may answer default reads.
+    pub fn leads(&self) -> bool {
+        self.consensus.leadership().leads
+    }
+
+    /// RPC addresses of the voters.
+    pub fn peers(&self) -> Vec<String> {
+        self.consensus.peers()
+    }
+
+    /// Proposes a command and waits for its reply. While there is no leader it waits, at most the hold time.
+    ///
+    /// # Errors
+    /// [`crs_types::ErrorKind::NoLeader`] if nothing was proposed, [`crs_types::ErrorKind::Unknown`] if the outcome is
+    /// not known, or the refusal of the state machine.
+    pub async fn write(&self, command: Command) -> Result<Reply, Error> {
+        if !self.consensus.leadership().leads {
+            self.hold_for_leader().await?;
+        }
+        loop {
+            match self.consensus.propose(command.clone()).await {
+                Ok(Reply::Refused(error)) => return Err(error),
+                Ok(reply) => return Ok(reply),
+                // Nothing was proposed, so trying again cannot apply it twice.
+                Err(ProposeError::NotLeader) => self.hold_for_leader().await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    pub(crate) async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// A number from 0 to 255 for jitter (a Weyl sequence, mixed).
+    pub(crate) fn chance(&self) -> u8 {
+        let n = self.dice.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        (n.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 56) as u8
+    }
+}
