@@ -258,6 +258,16 @@ impl State {
         self.touch_service(&name, changes);
         self.services_index = index;
         changes.touch(Topic::Node(node.clone()));
+        self.refresh_checks_of(node, &key.1, changes);
+    }
+
+    /// Checks show name and tags of their service: when it changes, so do they.
+    fn refresh_checks_of(&mut self, node: &NodeName, id: &ServiceId, changes: &mut Changes) {
+        let Some(entry) = self.nodes.get(node) else { return };
+        let checks: Vec<_> = entry.checks_of(id).cloned().collect();
+        for check in checks {
+            self.put_check(node, &check.value, changes);
+        }
     }
 
     fn put_check(&mut self, node: &NodeName, check: &HealthCheck, changes: &mut Changes) {
@@ -284,7 +294,10 @@ impl State {
             let old_service = old.value.service_id.folded();
             if old_service != service_id {
                 entry.checks_by_service.remove(&(old_service, check.check_id.clone()));
-                left_service = Some(old.value.service_name.folded());
+            }
+            let old_name = old.value.service_name.folded();
+            if Some(&old_name) != service_name.as_ref() {
+                left_service = Some(old_name);
             }
         }
         self.touch_check_state(&check.status, changes);
