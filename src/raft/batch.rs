@@ -1,0 +1,3 @@
+//! Placeholder while the log is built.
+#[derive(Debug)]
+pub(crate) struct Outcome;
