@@ -212,7 +212,7 @@ impl State {
         changes.touch(Topic::Node(name));
     }
 
-    fn put_service(&mut self, node: &NodeName, service: &NodeService, changes: &mut Changes) {
+    pub(crate) fn put_service(&mut self, node: &NodeName, service: &NodeService, changes: &mut Changes) {
         let index = self.index;
         let Some(entry) = self.nodes.get(node) else { return };
         let id = service.id.folded();
@@ -270,7 +270,7 @@ impl State {
         }
     }
 
-    fn put_check(&mut self, node: &NodeName, check: &HealthCheck, changes: &mut Changes) {
+    pub(crate) fn put_check(&mut self, node: &NodeName, check: &HealthCheck, changes: &mut Changes) {
         let index = self.index;
         let Some(entry) = self.nodes.get(node) else { return };
         let mut check = check.clone();
@@ -303,13 +303,17 @@ impl State {
         self.touch_check_state(&check.status, changes);
         let created = existing.as_ref().map_or(index, |old| old.create_index);
         let id = check.check_id.clone();
+        let critical = check.status == CheckStatus::Critical;
         let stored = Arc::new(Stored::new(check, created, index));
         entry.checks.insert(id.clone(), stored.clone());
-        entry.checks_by_service.insert((service_id, id), stored);
+        entry.checks_by_service.insert((service_id, id.clone()), stored);
         entry.checks_index = index;
         self.nodes.insert(node.clone(), Arc::new(entry));
         for name in left_service.into_iter().chain([service_name.unwrap_or_default()]) {
             self.touch_checks(node, &name, changes);
+        }
+        if critical {
+            self.end_sessions_of_check(node, &id, changes);
         }
     }
 
@@ -340,6 +344,7 @@ impl State {
         for check in &checks {
             self.remove_check(node, check, changes);
         }
+        self.end_sessions_of_node(node, changes);
         self.nodes.remove(node);
         self.node_ids.remove(&entry.node.value.id);
         self.nodes_index = self.index;
@@ -402,6 +407,7 @@ impl State {
         self.nodes.insert(node.clone(), Arc::new(entry));
         self.touch_check_state(&check.value.status, changes);
         self.touch_checks(node, &check.value.service_name.folded(), changes);
+        self.end_sessions_of_check(node, id, changes);
     }
 
     /// A service's instances, or their nodes, changed.

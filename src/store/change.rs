@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crs_types::{CheckStatus, NodeName, ServiceName};
+use crs_types::{CheckStatus, NodeName, ServiceName, SessionId};
 
 /// Something that can be read and watched. Names are folded (lower case).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,34 +31,56 @@ pub enum Topic {
     ChecksInState(CheckStatus),
     /// All checks.
     Checks,
+    /// The list of sessions.
+    Sessions,
+    /// One session.
+    Session(SessionId),
+    /// The sessions of a node.
+    NodeSessions(NodeName),
 }
 
-/// The topics whose answers changed, each once.
+/// What a command changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes(BTreeSet<Topic>);
+pub struct Changes {
+    /// The topics whose answers changed, each once.
+    topics: BTreeSet<Topic>,
+    /// Keys that an invalidated session held: no one may lock them for this long. Time is the leader's business.
+    delayed_locks: Vec<(Arc<str>, Duration)>,
+}
 
 impl Changes {
     /// Adds a topic.
     pub fn touch(&mut self, topic: Topic) {
-        self.0.insert(topic);
+        self.topics.insert(topic);
     }
 
     /// Joins the changes of several commands.
     pub fn merge(&mut self, mut other: Changes) {
-        if self.0.is_empty() {
-            *self = other;
+        if self.topics.is_empty() {
+            self.topics = other.topics;
         } else {
-            self.0.append(&mut other.0);
+            self.topics.append(&mut other.topics);
         }
+        self.delayed_locks.append(&mut other.delayed_locks);
     }
 
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.topics.is_empty()
     }
 
     /// In the order of `Topic`.
     pub fn iter(&self) -> impl Iterator<Item = &Topic> {
-        self.0.iter()
+        self.topics.iter()
+    }
+
+    /// Forbids locking a key for a while.
+    pub(crate) fn delay_lock(&mut self, key: Arc<str>, delay: Duration) {
+        self.delayed_locks.push((key, delay));
+    }
+
+    /// Keys that may not be locked for so long from now on.
+    pub fn delayed_locks(&self) -> &[(Arc<str>, Duration)] {
+        &self.delayed_locks
     }
 }

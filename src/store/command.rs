@@ -3,18 +3,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crs_types::{CheckId, HealthCheck, Index, Node, NodeName, NodeService, ServiceId};
+use crs_types::{CheckId, HealthCheck, Index, Node, NodeName, NodeService, ServiceId, Session, SessionId};
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::records_codec::{get_check, get_node, get_service, put_check, put_node, put_service};
+use crate::records_codec::{
+    get_check, get_node, get_service, get_session, put_check, put_node, put_service, put_session,
+};
+use crate::txn::TxnOp;
+use crate::txn_codec::{get_op, put_op};
 
 /// The condition under which a key is written or deleted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KvCondition {
     /// Always.
     None,
     /// Only if the key's modify index is this; 0: only if the key does not exist.
     Cas(Index),
+    /// Locks it for the session: only if nobody else holds it.
+    Acquire(SessionId),
+    /// Releases it: only if the session holds it.
+    Release(SessionId),
 }
 
 /// A node with whatever of its services and checks is to be registered along.
@@ -72,6 +80,15 @@ pub enum Command {
         /// Empty: not a check.
         check_id: CheckId,
     },
+    /// Makes a session; refused if its node or checks are not well.
+    SessionCreate(Box<Session>),
+    /// Ends a session. Replies whether there was one.
+    SessionDestroy {
+        /// Which.
+        id: SessionId,
+    },
+    /// Several operations, all or nothing.
+    Txn(Vec<TxnOp>),
 }
 
 const KV_SET: u8 = 1;
@@ -80,15 +97,22 @@ const KV_DELETE_TREE: u8 = 3;
 const REAP_TOMBSTONES: u8 = 4;
 const REGISTER: u8 = 5;
 const DEREGISTER: u8 = 6;
+const SESSION_CREATE: u8 = 7;
+const SESSION_DESTROY: u8 = 8;
+const TXN: u8 = 9;
 
-/// A condition is kept as index + 1, so that 0, "only if absent", is told apart from no condition.
-fn put_condition(w: &mut Writer<'_>, field: u64, condition: KvCondition) {
-    if let KvCondition::Cas(index) = condition {
-        w.uint(field, index.0.saturating_add(1));
+/// A condition takes three numbers: compare-and-set is kept as index + 1, so that 0, "only if absent", is told apart
+/// from no condition.
+fn put_condition(w: &mut Writer<'_>, first: u64, condition: &KvCondition) {
+    match condition {
+        KvCondition::None => {}
+        KvCondition::Cas(index) => w.uint(first, index.0.saturating_add(1)),
+        KvCondition::Acquire(session) => w.text(first + 1, session.as_str()),
+        KvCondition::Release(session) => w.text(first + 2, session.as_str()),
     }
 }
 
-fn condition(n: u64) -> KvCondition {
+fn cas(n: u64) -> KvCondition {
     n.checked_sub(1).map_or(KvCondition::None, |index| KvCondition::Cas(Index(index)))
 }
 
@@ -102,6 +126,9 @@ impl Command {
             Command::ReapTombstones { .. } => REAP_TOMBSTONES,
             Command::Register(_) => REGISTER,
             Command::Deregister { .. } => DEREGISTER,
+            Command::SessionCreate(_) => SESSION_CREATE,
+            Command::SessionDestroy { .. } => SESSION_DESTROY,
+            Command::Txn(_) => TXN,
         };
         out.push(kind);
         let w = &mut Writer(out);
@@ -110,11 +137,11 @@ impl Command {
                 w.text(1, key);
                 w.uint(2, *flags);
                 w.bytes(3, value);
-                put_condition(w, 4, *condition);
+                put_condition(w, 4, condition);
             }
             Command::KvDelete { key, condition } => {
                 w.text(1, key);
-                put_condition(w, 2, *condition);
+                put_condition(w, 2, condition);
             }
             Command::KvDeleteTree { prefix } => w.text(1, prefix),
             Command::ReapTombstones { up_to } => w.uint(1, up_to.0),
@@ -132,6 +159,13 @@ impl Command {
                 w.text(1, node.as_str());
                 w.text(2, service_id.as_str());
                 w.text(3, check_id.as_str());
+            }
+            Command::SessionCreate(session) => w.record(1, |w| put_session(w, session)),
+            Command::SessionDestroy { id } => w.text(1, id.as_str()),
+            Command::Txn(ops) => {
+                for op in ops {
+                    w.record(1, |w| put_op(w, op));
+                }
             }
         }
     }
@@ -153,7 +187,9 @@ impl Command {
                         1 => key = r.text(field)?.into(),
                         2 => flags = r.uint(field)?,
                         3 => value = r.bytes(field)?,
-                        4 => when = condition(r.uint(field)?),
+                        4 => when = cas(r.uint(field)?),
+                        5 => when = KvCondition::Acquire(r.text(field)?.into()),
+                        6 => when = KvCondition::Release(r.text(field)?.into()),
                         n => return r.unknown(n),
                     }
                 }
@@ -164,7 +200,7 @@ impl Command {
                 while let Some((number, field)) = r.next()? {
                     match number {
                         1 => key = r.text(field)?.into(),
-                        2 => when = condition(r.uint(field)?),
+                        2 => when = cas(r.uint(field)?),
                         n => return r.unknown(n),
                     }
                 }
@@ -214,6 +250,36 @@ impl Command {
                     }
                 }
                 Command::Deregister { node, service_id, check_id }
+            }
+            SESSION_CREATE => {
+                let mut session = Session::default();
+                while let Some((number, field)) = r.next()? {
+                    match number {
+                        1 => session = get_session(r.slice(field)?)?,
+                        n => return r.unknown(n),
+                    }
+                }
+                Command::SessionCreate(Box::new(session))
+            }
+            SESSION_DESTROY => {
+                let mut id = SessionId::default();
+                while let Some((number, field)) = r.next()? {
+                    match number {
+                        1 => id = r.text(field)?.into(),
+                        n => return r.unknown(n),
+                    }
+                }
+                Command::SessionDestroy { id }
+            }
+            TXN => {
+                let mut ops = Vec::new();
+                while let Some((number, field)) = r.next()? {
+                    match number {
+                        1 => ops.push(get_op(r.slice(field)?)?),
+                        n => return r.unknown(n),
+                    }
+                }
+                Command::Txn(ops)
             }
             kind => return Err(DecodeError::UnknownKind { record: "command", kind }),
         };

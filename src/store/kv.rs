@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use crs_types::{Index, KvEntry};
+use crs_types::{Error, Index, KvEntry};
 
 use crate::change::{Changes, Topic};
 use crate::command::KvCondition;
@@ -79,13 +79,21 @@ impl State {
         self.kv.len()
     }
 
-    fn kv_condition_holds(&self, key: &str, condition: KvCondition) -> bool {
-        match (condition, self.kv.get(key)) {
-            (KvCondition::None, _) => true,
-            (KvCondition::Cas(Index::ZERO), existing) => existing.is_none(),
-            (KvCondition::Cas(index), Some(existing)) => existing.entry.modify_index == index,
-            (KvCondition::Cas(_), None) => false,
-        }
+    fn kv_condition_holds(&self, key: &str, condition: &KvCondition) -> Result<bool, Error> {
+        let existing = self.kv.get(key).map(|record| &record.entry);
+        let held_by = existing.and_then(|entry| entry.session.as_ref());
+        Ok(match condition {
+            KvCondition::None => true,
+            KvCondition::Cas(Index::ZERO) => existing.is_none(),
+            KvCondition::Cas(index) => existing.is_some_and(|entry| entry.modify_index == *index),
+            KvCondition::Acquire(session) => {
+                if !self.sessions.contains_key(session) {
+                    return Err(Error::refused(format!("invalid session {:?}", session.as_str())));
+                }
+                held_by.is_none_or(|holder| holder == session)
+            }
+            KvCondition::Release(session) => held_by == Some(session),
+        })
     }
 
     pub(crate) fn kv_set(
@@ -93,24 +101,36 @@ impl State {
         key: &Arc<str>,
         flags: u64,
         value: &Bytes,
-        condition: KvCondition,
+        condition: &KvCondition,
         changes: &mut Changes,
     ) -> Reply {
-        if !self.kv_condition_holds(key, condition) {
-            return Reply::Held(false);
+        match self.kv_condition_holds(key, condition) {
+            Ok(true) => {}
+            Ok(false) => return Reply::Held(false),
+            Err(error) => return Reply::Refused(error),
         }
-        let existing = self.kv.get(&**key);
+        let existing = self.kv.get(&**key).map(|record| &record.entry);
+        let (old_session, old_locks) =
+            existing.map_or((None, 0), |entry| (entry.session.clone(), entry.lock_index));
+        let (session, lock_index) = match condition {
+            KvCondition::None | KvCondition::Cas(_) => (old_session.clone(), old_locks),
+            KvCondition::Acquire(session) if old_session.as_ref() == Some(session) => {
+                (old_session.clone(), old_locks)
+            }
+            KvCondition::Acquire(session) => (Some(session.clone()), old_locks + 1),
+            KvCondition::Release(_) => (None, old_locks),
+        };
         // Consul does not count a write that changes nothing.
-        if existing.is_some_and(|old| old.entry.flags == flags && old.entry.value == *value) {
+        if existing.is_some_and(|old| old.flags == flags && old.value == *value && old.session == session) {
             return Reply::Held(true);
         }
         let entry = KvEntry {
-            key: existing.map_or_else(|| key.clone(), |old| old.entry.key.clone()),
+            key: existing.map_or_else(|| key.clone(), |old| old.key.clone()),
             flags,
             value: value.clone(),
-            lock_index: existing.map_or(0, |old| old.entry.lock_index),
-            session: existing.and_then(|old| old.entry.session.clone()),
-            create_index: existing.map_or(self.index, |old| old.entry.create_index),
+            lock_index,
+            session,
+            create_index: existing.map_or(self.index, |old| old.create_index),
             modify_index: self.index,
         };
         self.kv_insert(entry);
@@ -119,23 +139,34 @@ impl State {
         Reply::Held(true)
     }
 
+    /// Puts a pair in its place, and its holder into the list of held keys.
     pub(crate) fn kv_insert(&mut self, entry: KvEntry) {
         self.kv_index = self.kv_index.max(entry.modify_index);
-        self.kv.insert(entry.key.clone(), Arc::new(KvRecord::new(entry)));
+        let (key, session) = (entry.key.clone(), entry.session.clone());
+        let old = self.kv.insert(key.clone(), Arc::new(KvRecord::new(entry)));
+        let old_session = old.and_then(|old| old.entry.session.clone());
+        if old_session != session {
+            if let Some(holder) = old_session {
+                self.held_keys.remove(&(holder, key.clone()));
+            }
+            if let Some(holder) = session {
+                self.held_keys.insert((holder, key), ());
+            }
+        }
     }
 
     pub(crate) fn kv_delete(
         &mut self,
         key: &Arc<str>,
-        condition: KvCondition,
+        condition: &KvCondition,
         changes: &mut Changes,
     ) -> Reply {
-        match (condition, self.kv.get(&**key)) {
-            (_, None) => return Reply::Held(true),
-            (KvCondition::None, Some(_)) => {}
-            // Unlike a write, a delete with index 0 never matches an existing key.
-            (KvCondition::Cas(index), Some(existing)) if existing.entry.modify_index == index => {}
-            (KvCondition::Cas(_), Some(_)) => return Reply::Held(false),
+        let existing = self.kv.get(&**key).map(|record| record.entry.modify_index);
+        match (condition, existing) {
+            (KvCondition::Cas(index), Some(current)) if current != *index => return Reply::Held(false),
+            (KvCondition::Cas(_), None) => return Reply::Held(true),
+            (KvCondition::Acquire(_) | KvCondition::Release(_), _) => return Reply::Held(false),
+            _ => {}
         }
         self.kv_bury(key, changes);
         Reply::Held(true)
@@ -149,8 +180,11 @@ impl State {
         Reply::Held(true)
     }
 
-    fn kv_bury(&mut self, key: &Arc<str>, changes: &mut Changes) {
-        self.kv.remove(&**key);
+    pub(crate) fn kv_bury(&mut self, key: &Arc<str>, changes: &mut Changes) {
+        let Some(record) = self.kv.remove(&**key) else { return };
+        if let Some(holder) = record.entry.session.clone() {
+            self.held_keys.remove(&(holder, key.clone()));
+        }
         self.tombstones.insert(key.clone(), self.index);
         self.kv_index = self.index;
         changes.touch(Topic::Key(key.clone()));

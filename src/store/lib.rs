@@ -1,4 +1,4 @@
-//! The replicated state of a datacenter: catalog and key/value store.
+//! The replicated state of a datacenter: catalog, key/value store, sessions.
 //!
 //! What it is: a pure function. [`State::apply`] takes one [`Command`] and yields the next state, a [`Reply`] for the
 //! one who proposed it and the [`Topic`]s whose answers changed. What it is not: durable, shared, or aware of time;
@@ -28,8 +28,11 @@ mod command;
 mod kv;
 mod record;
 mod records_codec;
+mod session;
 mod snapshot;
 mod state;
+mod txn;
+mod txn_codec;
 
 pub use catalog_read::{Found, Instance, NodeView};
 pub use change::{Changes, Topic};
@@ -38,6 +41,7 @@ pub use command::{Command, KvCondition, Registration};
 pub use kv::KvRecord;
 pub use record::Stored;
 pub use state::{Applied, Reply, State};
+pub use txn::{CatalogVerb, KvVerb, TxnError, TxnOp, TxnOutcome, TxnResult};
 
 #[cfg(test)]
 mod state_test;

@@ -16,6 +16,17 @@ pub struct Stored<T> {
     encoded: [OnceLock<Box<[u8]>>; 2],
 }
 
+impl<T: PartialEq> PartialEq for Stored<T> {
+    /// The encoded forms follow from the rest.
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+            && self.create_index == other.create_index
+            && self.modify_index == other.modify_index
+    }
+}
+
+impl<T: Eq> Eq for Stored<T> {}
+
 impl<T> Stored<T> {
     /// A record that is not encoded yet.
     pub fn new(value: T, create_index: Index, modify_index: Index) -> Self {

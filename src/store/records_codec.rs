@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crs_types::{
-    CheckDefinition, CheckStatus, HealthCheck, Index, KvEntry, Node, NodeService, ServiceAddress, SessionId,
-    Weights,
+    CheckDefinition, CheckStatus, HealthCheck, Index, KvEntry, Node, NodeService, ServiceAddress, Session,
+    SessionBehavior, SessionId, Weights,
 };
 
 use crate::codec::{DecodeError, Field, Reader, Writer};
@@ -262,4 +262,43 @@ pub(crate) fn get_kv(bytes: &[u8]) -> Result<KvEntry, DecodeError> {
         }
     }
     Ok(entry)
+}
+
+pub(crate) fn put_session(w: &mut Writer<'_>, session: &Session) {
+    w.text(1, session.id.as_str());
+    w.text(2, &session.name);
+    w.text(3, session.node.as_str());
+    for (present, field, checks) in [(4, 5, &session.node_checks), (6, 7, &session.service_checks)] {
+        if let Some(checks) = checks {
+            w.flag(present, true);
+            for check in checks {
+                w.bytes_even_if_empty(field, check.as_str().as_bytes());
+            }
+        }
+    }
+    put_duration(w, 8, session.lock_delay);
+    w.flag(9, session.behavior == SessionBehavior::Delete);
+    w.text(10, &session.ttl);
+}
+
+pub(crate) fn get_session(bytes: &[u8]) -> Result<Session, DecodeError> {
+    let mut r = Reader::new(bytes, "session");
+    let mut session = Session::default();
+    while let Some((number, field)) = r.next()? {
+        match number {
+            1 => session.id = r.text(field)?.into(),
+            2 => session.name = r.string(field)?,
+            3 => session.node = r.text(field)?.into(),
+            4 => _ = session.node_checks.get_or_insert_default(),
+            5 => session.node_checks.get_or_insert_default().push(r.text(field)?.into()),
+            6 => _ = session.service_checks.get_or_insert_default(),
+            7 => session.service_checks.get_or_insert_default().push(r.text(field)?.into()),
+            8 => session.lock_delay = Duration::from_nanos(r.uint(field)?),
+            9 if r.flag(field)? => session.behavior = SessionBehavior::Delete,
+            9 => {}
+            10 => session.ttl = r.string(field)?,
+            n => return r.unknown(n),
+        }
+    }
+    Ok(session)
 }

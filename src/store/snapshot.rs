@@ -12,7 +12,8 @@ use crate::catalog::{NodeEntry, ServiceEntry};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::record::Stored;
 use crate::records_codec::{
-    get_check, get_kv, get_node, get_service, put_check, put_kv, put_node, put_service,
+    get_check, get_kv, get_node, get_service, get_session, put_check, put_kv, put_node, put_service,
+    put_session,
 };
 use crate::state::State;
 
@@ -30,6 +31,7 @@ const SERVICE_NAME: u8 = 5;
 const KEY: u8 = 6;
 const TOMBSTONE: u8 = 7;
 const CHECK_STATE: u8 = 8;
+const SESSION: u8 = 9;
 
 struct Out<'a> {
     to: &'a mut dyn Write,
@@ -68,6 +70,7 @@ impl State {
             w.uint(4, self.services_index.0);
             w.uint(5, self.service_names_index.0);
             w.uint(6, self.checks_index.0);
+            w.uint(7, self.sessions_index.0);
         })?;
         for entry in self.nodes.values() {
             out.record(NODE, |w| {
@@ -104,6 +107,13 @@ impl State {
             out.record(CHECK_STATE, |w| {
                 w.bytes_even_if_empty(1, status.as_str().as_bytes());
                 w.uint(2, index.0);
+            })?;
+        }
+        for session in self.sessions.values() {
+            out.record(SESSION, |w| {
+                w.record(1, |w| put_session(w, &session.value));
+                w.uint(2, session.create_index.0);
+                w.uint(3, session.modify_index.0);
             })?;
         }
         for record in self.kv.values() {
@@ -205,6 +215,7 @@ impl State {
                         4 => self.services_index = index,
                         5 => self.service_names_index = index,
                         6 => self.checks_index = index,
+                        7 => self.sessions_index = index,
                         n => return r.unknown(n),
                     }
                 }
@@ -268,6 +279,7 @@ impl State {
                 }
                 self.check_states.insert(status, index);
             }
+            SESSION => self.insert_session(Arc::new(read_stored(r, get_session)?)),
             KEY => {
                 // Through the map alone: the store's index was read with the tables.
                 let index = self.kv_index;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crs_types::{CheckStatus, Error, Index, NodeId, NodeName, ServiceName};
+use crs_types::{CheckStatus, Error, Index, NodeId, NodeName, ServiceName, Session, SessionId};
 use imbl::OrdMap;
 
 use crate::catalog::{NodeEntry, ServiceEntry};
 use crate::change::Changes;
 use crate::command::Command;
 use crate::kv::KvRecord;
+use crate::record::Stored;
+use crate::txn::TxnOutcome;
 
 /// Everything the servers agree on. A clone is a snapshot.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,12 @@ pub struct State {
     pub(crate) checks_index: Index,
     /// When the set of checks in a state last changed, or one of them.
     pub(crate) check_states: OrdMap<CheckStatus, Index>,
+    pub(crate) sessions: OrdMap<SessionId, Arc<Stored<Session>>>,
+    /// By folded node name: what ends with the node.
+    pub(crate) node_sessions: OrdMap<(NodeName, SessionId), Index>,
+    /// Who holds which keys: what is released with the session.
+    pub(crate) held_keys: OrdMap<(SessionId, Arc<str>), ()>,
+    pub(crate) sessions_index: Index,
 }
 
 /// What the one who proposed a command learns.
@@ -40,6 +48,8 @@ pub enum Reply {
     Done,
     /// Whether its condition held; if not, nothing was changed.
     Held(bool),
+    /// The outcome of a transaction; with errors, nothing was changed.
+    Txn(TxnOutcome),
     /// It was refused, with Consul's text; nothing was changed.
     Refused(Error),
 }
@@ -70,9 +80,9 @@ impl State {
         let mut changes = Changes::default();
         let reply = match command {
             Command::KvSet { key, flags, value, condition } => {
-                self.kv_set(key, *flags, value, *condition, &mut changes)
+                self.kv_set(key, *flags, value, condition, &mut changes)
             }
-            Command::KvDelete { key, condition } => self.kv_delete(key, *condition, &mut changes),
+            Command::KvDelete { key, condition } => self.kv_delete(key, condition, &mut changes),
             Command::KvDeleteTree { prefix } => self.kv_delete_tree(prefix, &mut changes),
             Command::ReapTombstones { up_to } => {
                 self.reap_tombstones(*up_to);
@@ -86,6 +96,12 @@ impl State {
                 self.deregister(node, service_id, check_id, &mut changes);
                 Reply::Done
             }
+            Command::SessionCreate(session) => match self.create_session(session, &mut changes) {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Refused(error),
+            },
+            Command::SessionDestroy { id } => Reply::Held(self.end_session(id, &mut changes)),
+            Command::Txn(ops) => Reply::Txn(self.txn(ops, &mut changes)),
         };
         Applied { reply, changes }
     }

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crs_types::{
     CheckDefinition, CheckId, CheckStatus, HealthCheck, Index, Node, NodeName, NodeService, ServiceAddress,
-    ServiceId, ServiceName, Weights,
+    ServiceId, ServiceName, Session, SessionBehavior, SessionId, Weights,
 };
 use proptest::prelude::*;
 
-use crate::{Command, DecodeError, KvCondition, Registration, Reply, State, Topic};
+use crate::{
+    CatalogVerb, Command, DecodeError, KvCondition, KvVerb, Registration, Reply, State, Topic, TxnOp,
+};
 
 const NODES: [&str; 3] = ["n1", "N2", "n3"];
 const SERVICES: [&str; 3] = ["web", "Db", "mail"];
+const SESSIONS: [&str; 2] = ["aaaaaaaa-0000-0000-0000-000000000000", "bbbbbbbb-0000-0000-0000-000000000000"];
 const KEYS: [&str; 6] = ["a", "a/b", "a/b/c", "ab", "b", "é/ü"];
 
 fn node_strategy() -> impl Strategy<Value = Node> {
@@ -54,7 +57,81 @@ fn check_strategy() -> impl Strategy<Value = HealthCheck> {
 }
 
 fn condition_strategy() -> impl Strategy<Value = KvCondition> {
+    prop_oneof![
+        3 => Just(KvCondition::None),
+        1 => (0..20u64).prop_map(|n| KvCondition::Cas(Index(n))),
+        2 => session_id_strategy().prop_map(KvCondition::Acquire),
+        1 => session_id_strategy().prop_map(KvCondition::Release),
+    ]
+}
+
+fn cas_strategy() -> impl Strategy<Value = KvCondition> {
     prop_oneof![3 => Just(KvCondition::None), 1 => (0..20u64).prop_map(|n| KvCondition::Cas(Index(n)))]
+}
+
+fn session_id_strategy() -> impl Strategy<Value = SessionId> {
+    (0..SESSIONS.len()).prop_map(|i| SESSIONS[i].into())
+}
+
+fn session_strategy() -> impl Strategy<Value = Session> {
+    (session_id_strategy(), 0..3usize, prop::option::of(0..4usize), any::<bool>(), 0..2u64).prop_map(
+        |(id, node, check, delete, delay)| Session {
+            id,
+            node: NODES[node].into(),
+            node_checks: check.map(|check| vec![format!("c{check}").into()]),
+            behavior: if delete { SessionBehavior::Delete } else { SessionBehavior::Release },
+            lock_delay: std::time::Duration::from_secs(delay),
+            ttl: "10s".to_owned(),
+            ..Session::default()
+        },
+    )
+}
+
+fn op_strategy() -> impl Strategy<Value = TxnOp> {
+    let kv_verbs = [
+        KvVerb::Set,
+        KvVerb::Cas,
+        KvVerb::Lock,
+        KvVerb::Unlock,
+        KvVerb::Get,
+        KvVerb::GetTree,
+        KvVerb::CheckNotExists,
+        KvVerb::Delete,
+        KvVerb::DeleteTree,
+        KvVerb::Unknown("odd".into()),
+    ];
+    let catalog_verbs = [CatalogVerb::Get, CatalogVerb::Set, CatalogVerb::Cas, CatalogVerb::Delete];
+    let verb = prop::sample::select(catalog_verbs.to_vec()).boxed();
+    let catalog_verbs = verb.clone();
+    prop_oneof![
+        4 => (
+            prop::sample::select(kv_verbs.to_vec()),
+            (0..KEYS.len()).prop_map(|i| Arc::from(KEYS[i])),
+            0..20u64,
+            prop::option::of(session_id_strategy()),
+        )
+            .prop_map(|(verb, key, index, session)| TxnOp::Kv {
+                verb,
+                key,
+                value: Bytes::from_static(b"t"),
+                flags: 1,
+                index: Index(index),
+                session,
+            }),
+        1 => (verb.clone(), node_strategy(), 0..20u64)
+            .prop_map(|(verb, node, n)| TxnOp::Node { verb, node: Box::new(node), index: Index(n) }),
+        1 => (verb, 0..3usize, service_strategy()).prop_map(|(verb, node, service)| TxnOp::Service {
+            verb,
+            node: NODES[node].into(),
+            service: Box::new(service),
+            index: Index::ZERO,
+        }),
+        1 => (catalog_verbs, 0..3usize, check_strategy()).prop_map(|(verb, node, check)| TxnOp::Check {
+            verb,
+            check: Box::new(HealthCheck { node: NODES[node].into(), ..check }),
+            index: Index::ZERO,
+        }),
+    ]
 }
 
 fn command_strategy() -> impl Strategy<Value = Command> {
@@ -69,8 +146,11 @@ fn command_strategy() -> impl Strategy<Value = Command> {
         3 => (key.clone(), 0..2u64, "[uv]?", condition_strategy()).prop_map(|(key, flags, value, condition)| {
             Command::KvSet { key, flags, value: Bytes::from(value), condition }
         }),
-        1 => (key.clone(), condition_strategy())
+        1 => (key.clone(), cas_strategy())
             .prop_map(|(key, condition)| Command::KvDelete { key, condition }),
+        2 => session_strategy().prop_map(|session| Command::SessionCreate(Box::new(session))),
+        1 => session_id_strategy().prop_map(|id| Command::SessionDestroy { id }),
+        2 => prop::collection::vec(op_strategy(), 0..4).prop_map(Command::Txn),
         1 => key.prop_map(|prefix| Command::KvDeleteTree { prefix }),
         1 => (0..20u64).prop_map(|n| Command::ReapTombstones { up_to: Index(n) }),
         6 => registration.prop_map(|(node, skip_node_update, service, checks)| {
@@ -140,6 +220,19 @@ fn answers(state: &State) -> BTreeMap<Topic, (Index, String)> {
         let checks = state.checks_in_state(Some(&status));
         let text: Vec<_> = checks.value.iter().map(|check| &check.value).collect();
         all.insert(Topic::ChecksInState(status), (checks.index, format!("{text:?}")));
+    }
+    for id in SESSIONS.map(SessionId::from) {
+        let session = state.session(&id);
+        let text = format!("{:?}", session.value.map(|session| &session.value));
+        all.insert(Topic::Session(id), (session.index, text));
+    }
+    let sessions = state.sessions();
+    let listed: Vec<_> = sessions.value.map(|session| &session.value).collect();
+    all.insert(Topic::Sessions, (sessions.index, format!("{listed:?}")));
+    for name in NODES.map(NodeName::from) {
+        let sessions = state.node_sessions(&name);
+        let listed: Vec<_> = sessions.value.iter().map(|session| &session.value).collect();
+        all.insert(Topic::NodeSessions(name.folded()), (sessions.index, format!("{listed:?}")));
     }
     let checks = state.checks_in_state(None);
     let text: Vec<_> = checks.value.iter().map(|check| &check.value).collect();
@@ -232,6 +325,47 @@ proptest! {
                     prop_assert_eq!(*new_index, state.index(), "{:?}", topic);
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// A lock has one holder, the holder is a living session, and the list of held keys says the same.
+    #[test]
+    fn locks_belong_to_living_sessions(commands in prop::collection::vec(command_strategy(), 1..60)) {
+        let mut state = State::new();
+        for command in &commands {
+            state.apply(command);
+            let held: Vec<_> = state.kv.values().filter_map(|record| {
+                let entry = &record.entry;
+                entry.session.clone().map(|session| (session, entry.key.clone()))
+            }).collect();
+            for (session, _) in &held {
+                prop_assert!(state.sessions.contains_key(session));
+            }
+            let mut held = held;
+            held.sort();
+            prop_assert_eq!(&held, &state.held_keys.keys().cloned().collect::<Vec<_>>());
+            for (node, session) in state.node_sessions.keys() {
+                prop_assert!(state.nodes.contains_key(node) && state.sessions.contains_key(session));
+            }
+            prop_assert_eq!(state.node_sessions.len(), state.sessions.len());
+        }
+    }
+
+    #[test]
+    fn a_failed_transaction_changes_nothing(
+        before in prop::collection::vec(command_strategy(), 0..30), ops in prop::collection::vec(op_strategy(), 0..5)
+    ) {
+        let mut state = State::new();
+        before.iter().for_each(|command| drop(state.apply(command)));
+        let old = answers(&state);
+        let applied = state.apply(&Command::Txn(ops));
+        if matches!(applied.reply, Reply::Txn(Err(_))) {
+            prop_assert!(applied.changes.is_empty());
+            prop_assert_eq!(answers(&state), old);
         }
     }
 }
@@ -331,6 +465,92 @@ fn compare_and_set_as_consul_does_it() {
     assert_eq!(state.apply(&delete("k", 0)).reply, Reply::Held(false));
     assert_eq!(state.apply(&delete("k", 2)).reply, Reply::Held(true));
     assert_eq!(state.apply(&delete("k", 9)).reply, Reply::Held(true), "a missing key is gone already");
+}
+
+#[test]
+fn a_lock_counts_its_holders_and_is_released_with_its_session() {
+    let session = |id: &str, behavior| {
+        Command::SessionCreate(Box::new(Session {
+            id: id.into(),
+            node: "n1".into(),
+            node_checks: Some(vec!["serfHealth".into()]),
+            lock_delay: std::time::Duration::from_secs(15),
+            behavior,
+            ..Session::default()
+        }))
+    };
+    let lock = |key: &str, id: &str, condition: fn(SessionId) -> KvCondition| Command::KvSet {
+        key: key.into(),
+        flags: 0,
+        value: Bytes::from_static(b"me"),
+        condition: condition(id.into()),
+    };
+    let mut state = State::new();
+    apply(&mut state, [register("n1", None, &[("serfHealth", "", CheckStatus::Passing)])]);
+    apply(&mut state, [session("a", SessionBehavior::Release), session("b", SessionBehavior::Delete)]);
+    assert_eq!(state.apply(&lock("k", "a", KvCondition::Acquire)).reply, Reply::Held(true));
+    assert_eq!(state.apply(&lock("k", "b", KvCondition::Acquire)).reply, Reply::Held(false));
+    assert_eq!(state.apply(&lock("k", "b", KvCondition::Release)).reply, Reply::Held(false));
+    assert_eq!(state.kv_get("k").1.unwrap().entry.lock_index, 1);
+    let again = state.apply(&lock("k", "a", KvCondition::Acquire));
+    assert_eq!((again.reply, again.changes.is_empty()), (Reply::Held(true), true));
+    apply(&mut state, [lock("k", "a", KvCondition::Release), lock("k", "a", KvCondition::Acquire)]);
+    assert_eq!(state.kv_get("k").1.unwrap().entry.lock_index, 2);
+    assert_eq!(state.apply(&lock("gone", "b", KvCondition::Acquire)).reply, Reply::Held(true));
+    let Reply::Refused(error) = state.apply(&lock("k", "none", KvCondition::Acquire)).reply else { panic!() };
+    assert_eq!(error.text, "invalid session \"none\"");
+
+    // The node's health turns: both sessions end, one key is freed, the other deleted, both stay locked for a while.
+    let applied = state.apply(&register("n1", None, &[("serfHealth", "", CheckStatus::Critical)]));
+    assert_eq!(state.sessions().value.count(), 0);
+    assert_eq!(state.kv_get("k").1.unwrap().entry.session, None);
+    assert!(state.kv_get("gone").1.is_none());
+    assert_eq!(applied.changes.delayed_locks().len(), 2);
+    let Reply::Refused(error) = state.apply(&session("c", SessionBehavior::Release)).reply else { panic!() };
+    assert_eq!(error.text, "Check 'serfHealth' is in critical state");
+}
+
+#[test]
+fn a_transaction_tells_all_its_errors_in_consuls_words() {
+    let kv = |verb, key: &str, index, session: Option<&str>| TxnOp::Kv {
+        verb,
+        key: key.into(),
+        value: Bytes::from_static(b"v"),
+        flags: 0,
+        index: Index(index),
+        session: session.map(SessionId::from),
+    };
+    let mut state = State::new();
+    apply(&mut state, [set("k", "v")]);
+    let ops = vec![
+        kv(KvVerb::Set, "new", 0, None),
+        kv(KvVerb::Cas, "k", 9, None),
+        kv(KvVerb::Get, "none", 0, None),
+        kv(KvVerb::CheckIndex, "k", 9, None),
+        kv(KvVerb::CheckSession, "k", 0, Some("x")),
+        kv(KvVerb::CheckNotExists, "k", 0, None),
+        kv(KvVerb::DeleteCas, "k", 9, None),
+        kv(KvVerb::Lock, "k", 0, None),
+        kv(KvVerb::Unlock, "k", 0, Some("x")),
+        kv(KvVerb::Unknown("bogus".into()), "k", 0, None),
+    ];
+    let Reply::Txn(Err(errors)) = state.apply(&Command::Txn(ops)).reply else { panic!() };
+    let said: Vec<(usize, &str)> = errors.iter().map(|error| (error.op, error.what.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (1, r#"failed to set key "k", index is stale"#),
+            (2, r#"key "none" doesn't exist"#),
+            (3, r#"failed index check for key "k", current modify index 1 != 9"#),
+            (4, r#"failed session check for key "k", current session "" != "x""#),
+            (5, r#"key "k" exists"#),
+            (6, r#"failed to delete key "k", index is stale"#),
+            (7, "missing session"),
+            (8, r#"failed to unlock key "k", lock isn't held, or is held by another session"#),
+            (9, r#"unknown KV verb "bogus""#),
+        ]
+    );
+    assert!(state.kv_get("new").1.is_none());
 }
 
 #[test]

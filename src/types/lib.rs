@@ -17,6 +17,7 @@ mod ids;
 mod kv;
 mod query;
 mod secret;
+mod session;
 
 pub use catalog::{CheckStatus, HealthCheck, Node, NodeService, ServiceAddress, Weights};
 pub use definition::{CheckDefinition, CheckKind, CheckSpec, ServiceSpec};
@@ -26,3 +27,4 @@ pub use ids::{CheckId, Datacenter, Index, NodeId, NodeName, ServiceId, ServiceNa
 pub use kv::KvEntry;
 pub use query::{Consistency, QueryMeta, QueryOptions};
 pub use secret::Secret;
+pub use session::{Session, SessionBehavior};
