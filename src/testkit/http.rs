@@ -373,6 +373,19 @@ impl Reply {
         self
     }
 
+    /// As [`Reply::json`], with lists of objects put in the order of their member `key` first.
+    #[track_caller]
+    pub fn json_by(self, key: &str, pattern: &str) -> Self {
+        let value = self.value();
+        if let Some(pretty) = self.pretty
+            && value.encode(pretty).as_bytes() != self.body
+        {
+            self.unmet(&format!("the layout {:?}", value.encode(pretty)));
+        }
+        let body = value.sorted_by(key).encode(self.pretty.unwrap_or(false)).into_bytes();
+        Reply { body, ..self }.json(pattern)
+    }
+
     /// Expects that header with that value; `<any>` stands for any, `<index>` for a number of 1 or more.
     #[track_caller]
     pub fn has(self, name: &str, value: &str) -> Self {

@@ -87,6 +87,22 @@ impl Json {
         }
     }
 
+    /// With every list of objects in the order of their member `key`: for answers whose order is nobody's promise.
+    #[must_use]
+    pub fn sorted_by(self, key: &str) -> Self {
+        match self {
+            Json::Array(items) => {
+                let mut items: Vec<Json> = items.into_iter().map(|item| item.sorted_by(key)).collect();
+                items.sort_by(|a, b| a.get(key).text().cmp(&b.get(key).text()));
+                Json::Array(items)
+            }
+            Json::Object(members) => Json::Object(
+                members.into_iter().map(|(name, member)| (name, member.sorted_by(key))).collect(),
+            ),
+            other => other,
+        }
+    }
+
     /// Whether this value fits `pattern`.
     ///
     /// # Errors
