@@ -77,7 +77,7 @@ fn prepare(
     Ok(registration)
 }
 
-fn complete_service(service: &mut NodeService) -> Result<(), Error> {
+pub(crate) fn complete_service(service: &mut NodeService) -> Result<(), Error> {
     if service.id.is_empty() {
         service.id = service.service.as_str().into();
     }
@@ -87,7 +87,7 @@ fn complete_service(service: &mut NodeService) -> Result<(), Error> {
     Ok(())
 }
 
-fn complete_check(check: &mut HealthCheck, node: &NodeName) {
+pub(crate) fn complete_check(check: &mut HealthCheck, node: &NodeName) {
     if check.check_id.is_empty() {
         check.check_id = check.name.as_str().into();
     }

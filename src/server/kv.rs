@@ -6,8 +6,11 @@ use bytes::Bytes;
 use crs_acl::{Access, Authorizer, Resource};
 use crs_store::{Command, KvCondition, Reply};
 use crs_types::Error;
+use tokio::time::Instant;
+use tracing::warn;
 
 use crate::server::Server;
+use crate::txn::check_lock_session;
 
 impl Server {
     /// Writes a key; whether the condition held.
@@ -23,6 +26,13 @@ impl Server {
         condition: KvCondition,
     ) -> Result<bool, Error> {
         authorizer.require(Resource::Key, &key, Access::Write)?;
+        if let KvCondition::Acquire(session) = &condition {
+            check_lock_session(Some(session.as_str())).map_err(Error::refused)?;
+            if self.lock_delays().blocks(Instant::now(), &key) {
+                warn!(target: "agent.server.kvs", %key, "Rejecting lock due to lock-delay");
+                return Ok(false);
+            }
+        }
         self.write(Command::KvSet { key, flags, value, condition }).await.map(held)
     }
 

@@ -32,6 +32,7 @@ impl Server {
             info!(target: "agent.server", "cluster leadership acquired");
             tokio::select! {
                 () = self.lead() => {}
+                () = self.expire_sessions() => {}
                 () = self.stopping() => {}
             }
         }

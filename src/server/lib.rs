@@ -18,9 +18,12 @@ mod catalog;
 mod consensus;
 mod kv;
 mod leader;
+mod locks;
 mod published;
 mod query;
 mod server;
+mod session;
+mod txn;
 mod watch;
 
 pub use catalog::Deregistration;
@@ -28,4 +31,5 @@ pub use consensus::{Consensus, Leadership, Pending, ProposeError};
 pub use published::Published;
 pub use query::{Answer, QueryLimits};
 pub use server::{Server, ServerSettings};
+pub use session::{DEFAULT_LOCK_DELAY, SessionRequest};
 pub use watch::{Subscription, WatchHub};

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use crs_store::{Changes, State};
+use tokio::time::Instant;
 
+use crate::locks::LockDelays;
 use crate::watch::WatchHub;
 
 /// The last applied state and those who wait for the next one.
@@ -12,6 +14,7 @@ use crate::watch::WatchHub;
 pub struct Published {
     state: ArcSwap<State>,
     hub: Arc<WatchHub>,
+    lock_delays: LockDelays,
 }
 
 impl Published {
@@ -25,8 +28,14 @@ impl Published {
         &self.hub
     }
 
+    pub(crate) fn lock_delays(&self) -> &LockDelays {
+        &self.lock_delays
+    }
+
     /// Shows a newer state, then wakes those whose topics changed.
     pub fn publish(&self, state: &State, changes: &Changes) {
+        // Before the keys are seen to be free, so that nobody locks one in between.
+        self.lock_delays.begin(Instant::now(), changes.delayed_locks());
         self.state.store(Arc::new(state.clone()));
         self.hub.wake(changes);
     }

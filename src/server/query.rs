@@ -116,7 +116,7 @@ impl Server {
     }
 
     /// Waits until the local state is fresh enough.
-    async fn await_consistency(&self, consistency: Consistency) -> Result<(), Error> {
+    pub(crate) async fn await_consistency(&self, consistency: Consistency) -> Result<(), Error> {
         match consistency {
             Consistency::Stale => Ok(()),
             Consistency::Default if self.consensus().leadership().leads => Ok(()),

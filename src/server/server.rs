@@ -9,8 +9,10 @@ use crs_types::{Datacenter, Error, Node};
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::{Consensus, ProposeError};
+use crate::locks::LockDelays;
 use crate::published::Published;
 use crate::query::QueryLimits;
+use crate::session::SessionClock;
 
 /// What a server must know of its configuration.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct ServerSettings {
     pub query_limits: QueryLimits,
     /// How long a request waits for a leader; `performance.rpc_hold_timeout`.
     pub rpc_hold_timeout: Duration,
+    /// Shortest TTL of a session; `session_ttl_min`.
+    pub session_ttl_min: Duration,
 }
 
 /// A server of the datacenter. Shared by reference; every method may be called from any task.
@@ -33,6 +37,7 @@ pub struct Server {
     published: Arc<Published>,
     consensus: Arc<dyn Consensus>,
     stopping: CancellationToken,
+    session_clock: SessionClock,
     /// For jitter; its quality does not matter.
     dice: AtomicU64,
 }
@@ -52,7 +57,14 @@ impl Server {
         stopping: CancellationToken,
     ) -> Self {
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        Server { settings, published, consensus, stopping, dice: AtomicU64::new(seed) }
+        Server {
+            settings,
+            published,
+            consensus,
+            stopping,
+            session_clock: SessionClock::default(),
+            dice: AtomicU64::new(seed),
+        }
     }
 
     /// Its configuration.
@@ -102,6 +114,14 @@ impl Server {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    pub(crate) fn session_clock(&self) -> &SessionClock {
+        &self.session_clock
+    }
+
+    pub(crate) fn lock_delays(&self) -> &LockDelays {
+        self.published.lock_delays()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
