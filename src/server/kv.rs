@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crs_acl::{Access, Authorizer, Resource};
 use crs_store::{Command, KvCondition, Reply};
-use crs_types::Error;
+use crs_types::{Error, ErrorKind};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -55,7 +55,9 @@ impl Server {
     /// # Errors
     /// A missing right on the prefix, or those of [`Server::write`].
     pub async fn kv_delete_tree(&self, authorizer: &Authorizer, prefix: Arc<str>) -> Result<bool, Error> {
-        authorizer.require(Resource::Key, &prefix, Access::Write)?;
+        if !authorizer.allows_writing_tree(Resource::Key, &prefix) {
+            return Err(Error::new(ErrorKind::PermissionDenied, "Permission denied"));
+        }
         self.write(Command::KvDeleteTree { prefix }).await.map(held)
     }
 }
