@@ -192,7 +192,7 @@ const FILES: &[(Format, &str, Want)] = &[
 fn consul() -> Option<PathBuf> {
     let peers = std::env::var("CRS_PEERS")
         .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers").into());
-    let path = PathBuf::from(peers).join("consul");
+    let path = PathBuf::from(peers).join("bin/consul");
     if path.exists() {
         return Some(path);
     }
