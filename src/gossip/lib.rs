@@ -1,1 +1,9 @@
-//! crs-gossip
+#![warn(missing_docs)]
+//! gossip
+
+pub mod time;
+#[cfg(test)]
+mod vectors;
+pub mod wire;
+
+pub use time::Time;
