@@ -1,8 +1,8 @@
 //! The keys of a pool: which one seals, which ones open.
 
+use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::aes::Aes192;
-use aes_gcm::aead::consts::U12;
 use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
 use base64::Engine as _;
 use crs_types::Secret;

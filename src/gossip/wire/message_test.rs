@@ -17,12 +17,9 @@ fn py(b: bool) -> &'static str {
 
 fn source_text(s: &Source<'_>) -> String {
     match s.addr {
-        Some(addr) => format!(
-            ", SourceAddr: {}, SourceNode: '{}', SourcePort: {}",
-            ip(addr.ip()),
-            s.node,
-            addr.port()
-        ),
+        Some(addr) => {
+            format!(", SourceAddr: {}, SourceNode: '{}', SourcePort: {}", ip(addr.ip()), s.node, addr.port())
+        }
         None => String::new(),
     }
 }
@@ -80,7 +77,8 @@ fn describe_serf(message: &SerfMessage<'_>) -> String {
         ),
         SerfMessage::Query(q) => {
             let filters: Vec<String> = q.filters.iter().map(|f| text(f)).collect();
-            let filters = if filters.is_empty() { "None".into() } else { format!("[{}]", filters.join(", ")) };
+            let filters =
+                if filters.is_empty() { "None".into() } else { format!("[{}]", filters.join(", ")) };
             let addr = q.addr.unwrap();
             format!(
                 "user/serf:query {{Addr: {}, Filters: {filters}, Flags: {}, ID: {}, LTime: {}, Name: '{}', \
@@ -174,9 +172,12 @@ fn same(note: &str, ours: &str, file: &str, title: &str) {
 #[test]
 fn captured_packets_say_what_their_descriptions_say() {
     let mut seen = 0;
-    for file in
-        ["gossip-udp-plain.txt", "gossip-udp-encrypted.txt", "consul-udp-plain.txt", "consul-udp-encrypted.txt"]
-    {
+    for file in [
+        "gossip-udp-plain.txt",
+        "gossip-udp-encrypted.txt",
+        "consul-udp-plain.txt",
+        "consul-udp-encrypted.txt",
+    ] {
         seen += check_packets(file);
     }
     assert!(seen > 280, "only {seen} messages");

@@ -26,10 +26,12 @@ fn key_queries_have_the_captured_bytes() {
 
 #[test]
 fn a_conflict_response_has_the_captured_bytes() {
-    let raw = hex("0585a5466c61677300a446726f6da27331a24944ce0eafed88a54c54696d6501a75061796c6f6164da008c068ba4\
+    let raw = hex(
+        "0585a5466c61677300a446726f6da27331a24944ce0eafed88a54c54696d6501a75061796c6f6164da008c068ba4\
         41646472a47f4d0102ab44656c656761746543757205ab44656c65676174654d617805ab44656c65676174654d696e02a44e61\
         6d65a27332a4506f7274cd1f0aab50726f746f636f6c43757202ab50726f746f636f6c4d617805ab50726f746f636f6c4d696e\
-        01a653746174757301a45461677383a16ea132a4726f6c65a3776562a47a6f6e65a162");
+        01a653746174757301a45461677383a16ea132a4726f6c65a3776562a47a6f6e65a162",
+    );
     let SerfMessage::Response(response) = SerfMessage::decode(&raw).unwrap() else { panic!() };
     let member = WireMember::decode(response.payload).unwrap().unwrap();
     assert_eq!((member.name.as_str(), member.port, member.status), ("s2", 7946, 1));

@@ -20,9 +20,12 @@ fn read_in_pieces(envelope: &Envelope, bytes: &[u8], piece: usize) -> Result<Vec
 #[test]
 fn captured_streams_are_read_and_say_what_is_described() {
     let (mut states, mut others) = (0, 0);
-    for file in
-        ["gossip-tcp-plain.txt", "gossip-tcp-encrypted.txt", "consul-tcp-plain.txt", "consul-tcp-encrypted.txt"]
-    {
+    for file in [
+        "gossip-tcp-plain.txt",
+        "gossip-tcp-encrypted.txt",
+        "consul-tcp-plain.txt",
+        "consul-tcp-encrypted.txt",
+    ] {
         let envelope =
             Envelope { keyring: vectors::keyring(), verify_incoming: false, ..Envelope::default() };
         for case in vectors::read(file) {
