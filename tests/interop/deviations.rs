@@ -4,7 +4,7 @@
 pub fn rows() -> Vec<String> {
     let page = include_str!("../../docs/compatibility.md");
     page.lines()
-        .filter(|line| line.starts_with("| ") && !line.starts_with("| Where"))
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| Where") && !line.starts_with("| ---"))
         .filter_map(|line| line.split('|').nth(1))
         .map(|cell| cell.trim().to_string())
         .collect()
