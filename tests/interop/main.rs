@@ -12,6 +12,7 @@ mod agent_health;
 mod agent_services;
 mod blocking;
 mod catalog;
+mod commands;
 mod common;
 mod consistency;
 mod deviations;
