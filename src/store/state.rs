@@ -74,6 +74,11 @@ impl State {
         self.index
     }
 
+    /// After a restore: raises the index above `before`, the last one that clients saw, unless the archive's is higher.
+    pub fn follow(&mut self, before: Index) {
+        self.index = self.index.max(before).next();
+    }
+
     /// Applies one command: a function of the state and the command alone.
     pub fn apply(&mut self, command: &Command) -> Applied {
         self.index = self.index.next();
