@@ -42,7 +42,8 @@ use crate::disk::Disk;
 use crate::types::{Entry, LogId, Vote};
 use tidy::Tidy;
 use view::{Source, View};
-use writer::{Change, Counters, Done, Job, SharedView, Writer, lock};
+pub(crate) use writer::Done;
+use writer::{Change, Counters, Job, SharedView, Writer, lock};
 
 /// A group takes at most this many bytes of entries, so that no one waits for an endless queue to be written.
 const GROUP_BYTES: usize = 8 << 20;
@@ -83,7 +84,7 @@ pub(crate) struct Log {
 
 enum Submit {
     Queue { sender: Mutex<Option<mpsc::Sender<Job>>>, thread: Mutex<Option<thread::JoinHandle<()>>> },
-    InLine(Mutex<Writer>),
+    InLine(Box<Mutex<Writer>>),
 }
 
 /// Figures of the log.
@@ -125,7 +126,7 @@ impl Log {
                 .map_err(OpenError::io("opening the last segment of the log"))?;
         *lock(&view) = View::new(recovered, options.cache_bytes);
         let submit = match options.flush {
-            Flush::InLine => Submit::InLine(Mutex::new(writer)),
+            Flush::InLine => Submit::InLine(Box::new(Mutex::new(writer))),
             Flush::Thread => {
                 let (sender, jobs) = mpsc::channel();
                 let thread = thread::Builder::new()
@@ -155,6 +156,9 @@ impl Log {
     /// Drops the entries after this one.
     pub(crate) fn truncate(&self, after: Option<LogId>) -> io::Result<()> {
         let mut view = self.writable()?;
+        if view.facts.last.is_none_or(|last| after.is_some_and(|after| after.index() >= last.index())) {
+            return Ok(());
+        }
         view.truncate(after);
         self.submit(view, Change::Truncate(after), Done::Nobody)
     }
@@ -212,7 +216,7 @@ impl Log {
                         break;
                     }
                     // Purged or truncated meanwhile.
-                    None => return Ok(self.gone(entries, index)),
+                    None => return Ok(gone(&view, entries, index)),
                 }
             }
             drop(view);
@@ -223,16 +227,16 @@ impl Log {
                     entries.push(entry);
                     index += 1;
                 }
-                Err(_) if !lock(&self.view).range().contains(&index) => return Ok(self.gone(entries, index)),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let view = lock(&self.view);
+                    if view.range().contains(&index) {
+                        return Err(error);
+                    }
+                    return Ok(gone(&view, entries, index));
+                }
             }
         }
         Ok(entries)
-    }
-
-    /// What is left of a reading when an entry went away under it: nothing before a purge point counts.
-    fn gone(&self, entries: Vec<Entry>, index: u64) -> Vec<Entry> {
-        if index < lock(&self.view).range().start { Vec::new() } else { entries }
     }
 
     pub(crate) fn figures(&self) -> LogFigures {
@@ -280,6 +284,11 @@ impl Log {
             }
         }
     }
+}
+
+/// What is left of a reading when an entry went away under it: nothing before a purge point counts.
+fn gone(view: &View, entries: Vec<Entry>, index: u64) -> Vec<Entry> {
+    if index < view.range().start { Vec::new() } else { entries }
 }
 
 /// The flush thread. The queue has no bound of its own: what is in it was let in by the bounds on proposals and on

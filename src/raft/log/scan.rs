@@ -12,8 +12,8 @@ const WINDOW_BYTES: usize = 256 * 1024;
 /// What stands at a place of a segment.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// A record, and where the next one stands.
-    Record { record: Record, at: u64, next: u64 },
+    /// A record, and where it stands.
+    Record { record: Record, at: u64 },
     /// Zeros, or the end of the file.
     End,
     /// Bytes that are no record.
@@ -81,7 +81,7 @@ impl<'a> Scanner<'a> {
             Err(error) => return Ok(Err(error)),
         };
         self.at = at + padded(HEADER_BYTES + header.length) as u64;
-        Ok(Ok(Step::Record { record, at, next: self.at }))
+        Ok(Ok(Step::Record { record, at }))
     }
 
     /// Looks at everything from where reading ended: records stand at multiples of 8, so a mark is found wherever it is.

@@ -44,18 +44,13 @@ impl Terms {
         self.0.front().map(|(first, _)| *first)
     }
 
-    /// The first entry of the range, the first of each later term in it, and its last.
+    /// The last entry of each term in the range (what openraft keeps; the comment on its trait says otherwise, its own
+    /// search and its suite say this).
     pub(crate) fn key_ids(&self, range: RangeInclusive<LogId>) -> Vec<LogId> {
-        let mut ids = vec![*range.start()];
-        ids.extend(
-            self.0
-                .iter()
-                .filter(|(first, _)| (range.start().index() + 1..=range.end().index()).contains(first))
-                .map(|(first, term)| log_id(*term, *first)),
-        );
-        if ids.last() != Some(range.end()) {
-            ids.push(*range.end());
-        }
-        ids
+        let end = range.end().index();
+        let next_firsts = self.0.iter().skip(1).map(|(first, _)| first - 1).chain([u64::MAX]);
+        let runs = self.0.iter().zip(next_firsts);
+        let in_range = runs.filter(|((first, _), last)| *first <= end && *last >= range.start().index());
+        in_range.map(|((_, term), last)| log_id(*term, last.min(end))).collect()
     }
 }
