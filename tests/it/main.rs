@@ -8,5 +8,7 @@ mod commands;
 mod common;
 mod durability;
 mod first_job;
+mod reload;
 mod sync_trace;
+mod templates;
 mod watchers;
