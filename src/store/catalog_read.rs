@@ -50,6 +50,11 @@ impl State {
         Found { index: self.nodes_index, value: self.nodes.values().map(|entry| &entry.node) }
     }
 
+    /// The index of [`State::service_names`].
+    pub fn service_names_index(&self) -> Index {
+        self.service_names_index
+    }
+
     /// Names of all services as first written, with the union of their instances' tags.
     /// `keep` decides which nodes count.
     pub fn service_names(

@@ -1,0 +1,78 @@
+//! What the real API has and this one does not: one clear sentence each, so that nobody mistakes it for a typing error.
+
+use http::StatusCode;
+
+use crate::call::{Call, Outcome};
+use crate::error::Failure;
+
+fn not_there(what: &str) -> Failure {
+    Failure::new(StatusCode::NOT_IMPLEMENTED, format!("{what} not part of this version of crs"))
+}
+
+/// Sessions and the locks made of them.
+pub(crate) fn sessions() -> Failure {
+    not_there("Sessions and locks are")
+}
+
+/// `/v1/session/`.
+pub(crate) async fn session(_: Call) -> Outcome {
+    Err(sessions())
+}
+
+/// `/v1/txn`.
+pub(crate) async fn txn(_: Call) -> Outcome {
+    Err(not_there("Transactions are"))
+}
+
+/// `/v1/query`.
+pub(crate) async fn query(_: Call) -> Outcome {
+    Err(not_there("Prepared queries are"))
+}
+
+/// `/v1/event/`.
+pub(crate) async fn event(_: Call) -> Outcome {
+    Err(not_there("User events are"))
+}
+
+/// `/v1/coordinate/`.
+pub(crate) async fn coordinate(_: Call) -> Outcome {
+    Err(not_there("Network coordinates are"))
+}
+
+/// `/v1/snapshot`.
+pub(crate) async fn snapshot(_: Call) -> Outcome {
+    Err(not_there("Snapshots over HTTP are"))
+}
+
+/// `/v1/operator/`.
+pub(crate) async fn operator(_: Call) -> Outcome {
+    Err(not_there("Operator endpoints are"))
+}
+
+/// `/v1/config`.
+pub(crate) async fn config(_: Call) -> Outcome {
+    Err(not_there("Configuration entries are"))
+}
+
+/// `/v1/agent/`, as far as the agent does not serve it.
+pub(crate) async fn agent(_: Call) -> Outcome {
+    Err(not_there("This agent endpoint is"))
+}
+
+/// `/v1/internal/`.
+pub(crate) async fn internal(_: Call) -> Outcome {
+    Err(not_there("The endpoints behind the web page are"))
+}
+
+/// Service mesh.
+pub(crate) async fn mesh(_: Call) -> Outcome {
+    Err(not_there("The service mesh is"))
+}
+
+/// `/v1/acl/`.
+pub(crate) async fn acl(call: Call) -> Outcome {
+    if call.settings().acl_enabled {
+        return Err(not_there("ACLs are"));
+    }
+    Err(Failure::new(StatusCode::UNAUTHORIZED, "ACL support disabled"))
+}
