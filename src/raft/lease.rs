@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use std::time::Duration;
+
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
@@ -50,12 +53,13 @@ pub(crate) struct LeaseCell {
     suspended: AtomicBool,
     progress: Arc<Progress>,
     clock: Arc<dyn Clock>,
+    changed: Notify,
 }
 
 impl LeaseCell {
     pub(crate) fn new(id: ServerId, progress: Arc<Progress>, clock: Arc<dyn Clock>) -> Self {
         let lease = ArcSwap::from_pointee(Lease { leader: None, term: 0, until: Until::Never });
-        LeaseCell { id, lease, suspended: AtomicBool::new(false), progress, clock }
+        LeaseCell { id, lease, suspended: AtomicBool::new(false), progress, clock, changed: Notify::new() }
     }
 
     pub(crate) fn publish(&self, lease: Lease) {
@@ -64,7 +68,11 @@ impl LeaseCell {
             if before.term != lease.term {
                 self.suspended.store(false, Release);
             }
+            let news = before.term != lease.term || before.leader != lease.leader;
             self.lease.store(Arc::new(lease));
+            if news {
+                self.changed.notify_waiters();
+            }
         }
     }
 
@@ -87,6 +95,25 @@ impl LeaseCell {
     pub(crate) fn may_answer(&self) -> bool {
         let lease = self.lease.load();
         lease.leader.as_ref().is_some_and(|(id, _)| *id == self.id) && self.holds(&lease)
+    }
+
+    /// Waits for another leader or term; right after an election, also for the moment when this server can answer.
+    /// Counts from the call, not from the first poll.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + Send + '_ {
+        let changed = self.changed.notified();
+        async move {
+            let leadership = self.leadership();
+            if leadership.is_leader && !leadership.may_answer {
+                // It has yet to apply what was committed before its term.
+                drop(tokio::time::timeout(Duration::from_millis(5), changed).await);
+            } else {
+                changed.await;
+            }
+        }
+    }
+
+    pub(crate) fn knows_leader(&self) -> bool {
+        self.lease.load().leader.is_some()
     }
 
     fn holds(&self, lease: &Lease) -> bool {

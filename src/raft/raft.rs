@@ -162,6 +162,16 @@ impl Raft {
         self.inner.lease.may_answer()
     }
 
+    /// Whether some server is known to lead. Neither waits nor locks nor allocates.
+    pub fn knows_leader(&self) -> bool {
+        self.inner.lease.knows_leader()
+    }
+
+    /// Waits until the leadership may be another than at the call (not at the first poll: call it, look, then wait).
+    pub fn leadership_changed(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.inner.lease.changed()
+    }
+
     /// Adds a server that gets everything and has no vote. Returns when the cluster knows; it may lag far behind then.
     ///
     /// # Errors

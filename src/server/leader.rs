@@ -22,15 +22,17 @@ impl Server {
     /// Runs the leader's duties whenever this server leads, until it stops.
     pub async fn run_leader_duties(self: Arc<Self>) {
         while !self.is_stopping() {
-            if !self.consensus().leadership().leads {
+            let changed = self.raft().leadership_changed();
+            if !self.leads() {
                 tokio::select! {
-                    () = self.consensus().leadership_changed() => {}
+                    () = changed => {}
                     () = self.stopping() => {}
                 }
                 continue;
             }
             info!(target: "agent.server", "cluster leadership acquired");
             tokio::select! {
+                () = self.deposed() => info!(target: "agent.server", "cluster leadership lost"),
                 () = self.lead() => {}
                 () = self.expire_sessions() => {}
                 () = self.stopping() => {}
@@ -38,12 +40,20 @@ impl Server {
         }
     }
 
-    /// Returns when this server no longer leads.
-    async fn lead(&self) {
-        while let Err(error) = self.register_self().await {
-            if !self.consensus().leadership().leads {
+    /// Returns when this server is no longer the leader.
+    async fn deposed(&self) {
+        loop {
+            let changed = self.raft().leadership_changed();
+            if !self.raft().leadership().is_leader {
                 return;
             }
+            changed.await;
+        }
+    }
+
+    /// What a leader does from time to time; never returns.
+    async fn lead(&self) {
+        while let Err(error) = self.register_self().await {
             warn!(target: "agent.leader", %error, "Failed to register this server, trying again");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -51,16 +61,7 @@ impl Server {
         let mut step = tokio::time::interval(TOMBSTONE_STEP);
         step.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = step.tick() => {}
-                () = self.consensus().leadership_changed() => {
-                    if !self.consensus().leadership().leads {
-                        info!(target: "agent.server", "cluster leadership lost");
-                        return;
-                    }
-                    continue;
-                }
-            }
+            step.tick().await;
             let (count, youngest) = self.published().state().tombstones();
             if let Some(up_to) = tombstones.tick(count, youngest)
                 && let Err(error) = self.write(Command::ReapTombstones { up_to }).await

@@ -1,9 +1,9 @@
 //! A server of the datacenter: the replicated state, published to readers, and the endpoints that change it.
 //!
 //! ```text
-//!   write  request ─▶ endpoint (authorised, checked) ─▶ Consensus::propose ─▶ commit ─▶ store::apply ─▶ reply
-//!                                                                                          │
-//!   read   snapshot ◀── Published (arc-swap) ◀── publish(state, changes) ◀─────────────────┘
+//!   write  request ─▶ endpoint (authorised, checked) ─▶ Raft::propose ─▶ commit ─▶ store::apply ─▶ reply
+//!                                                                                     │
+//!   read   snapshot ◀── Published (arc-swap) ◀── publish(state, changes) ◀────────────┘
 //!   block  subscribe ─▶ read ─▶ index > min? answer : sleep until a topic of the answer changed
 //! ```
 //!
@@ -15,7 +15,6 @@
 //! - A watcher is woken only by a topic it read.
 
 mod catalog;
-mod consensus;
 mod kv;
 mod leader;
 mod locks;
@@ -27,9 +26,11 @@ mod txn;
 mod watch;
 
 pub use catalog::Deregistration;
-pub use consensus::{Consensus, Leadership, Pending, ProposeError};
 pub use published::Published;
 pub use query::{Answer, QueryLimits};
 pub use server::{Server, ServerSettings};
 pub use session::{DEFAULT_LOCK_DELAY, SessionRequest};
 pub use watch::{Subscription, WatchHub};
+
+#[cfg(test)]
+mod server_test;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use crs_raft::Publish;
 use crs_store::{Changes, State};
 use tokio::time::Instant;
 
@@ -31,17 +32,19 @@ impl Published {
     pub(crate) fn lock_delays(&self) -> &LockDelays {
         &self.lock_delays
     }
+}
 
+impl Publish for Published {
     /// Shows a newer state, then wakes those whose topics changed.
-    pub fn publish(&self, state: &State, changes: &Changes) {
+    fn publish(&self, state: &State, changes: Changes) {
         // Before the keys are seen to be free, so that nobody locks one in between.
         self.lock_delays.begin(Instant::now(), changes.delayed_locks());
         self.state.store(Arc::new(state.clone()));
-        self.hub.wake(changes);
+        self.hub.wake(&changes);
     }
 
     /// Shows a state that replaces the old one as a whole, and wakes everybody.
-    pub fn replace(&self, state: &State) {
+    fn restored(&self, state: &State) {
         self.state.store(Arc::new(state.clone()));
         self.hub.wake_all();
     }

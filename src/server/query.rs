@@ -109,7 +109,7 @@ impl Server {
     }
 
     fn answer<T>(&self, found: Found<T>, state: Arc<State>) -> Answer<T> {
-        let known_leader = self.consensus().leadership().known;
+        let known_leader = self.raft().knows_leader();
         // The time since the leader was heard from: nothing on the leader itself, and a lone server is its own.
         let meta = QueryMeta { index: found.index, last_contact: Duration::ZERO, known_leader };
         Answer { meta, value: found.value, state }
@@ -119,11 +119,11 @@ impl Server {
     pub(crate) async fn await_consistency(&self, consistency: Consistency) -> Result<(), Error> {
         match consistency {
             Consistency::Stale => Ok(()),
-            Consistency::Default if self.consensus().leadership().leads => Ok(()),
+            Consistency::Default if self.leads() => Ok(()),
             Consistency::Default => self.hold_for_leader().await,
             Consistency::Consistent => {
                 self.hold_for_leader().await?;
-                Ok(self.consensus().read_barrier().await?)
+                Ok(self.raft().read_barrier().await?)
             }
         }
     }
@@ -132,12 +132,11 @@ impl Server {
     pub(crate) async fn hold_for_leader(&self) -> Result<(), Error> {
         let deadline = Instant::now() + self.settings().rpc_hold_timeout;
         loop {
-            if self.consensus().leadership().leads {
+            let changed = self.raft().leadership_changed();
+            if self.leads() {
                 return Ok(());
             }
-            if self.is_stopping()
-                || timeout_at(deadline, self.consensus().leadership_changed()).await.is_err()
-            {
+            if self.is_stopping() || timeout_at(deadline, changed).await.is_err() {
                 return Err(Error::no_leader());
             }
         }

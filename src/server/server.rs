@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crs_raft::{ProposeError, Raft};
 use crs_store::{Command, Reply};
 use crs_types::{Datacenter, Error, Node};
 use tokio_util::sync::CancellationToken;
 
-use crate::consensus::{Consensus, ProposeError};
 use crate::locks::LockDelays;
 use crate::published::Published;
 use crate::query::QueryLimits;
@@ -35,7 +35,7 @@ pub struct ServerSettings {
 pub struct Server {
     settings: ServerSettings,
     published: Arc<Published>,
-    consensus: Arc<dyn Consensus>,
+    raft: Raft,
     stopping: CancellationToken,
     session_clock: SessionClock,
     /// For jitter; its quality does not matter.
@@ -49,10 +49,10 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Joins state and consensus: `consensus` must publish what it applies to `published`.
+    /// Joins state and consensus: `raft` must have been started with `published`.
     pub fn new(
         settings: ServerSettings,
-        consensus: Arc<dyn Consensus>,
+        raft: Raft,
         published: Arc<Published>,
         stopping: CancellationToken,
     ) -> Self {
@@ -60,7 +60,7 @@ impl Server {
         Server {
             settings,
             published,
-            consensus,
+            raft,
             stopping,
             session_clock: SessionClock::default(),
             dice: AtomicU64::new(seed),
@@ -77,23 +77,24 @@ impl Server {
         &self.published
     }
 
-    pub(crate) fn consensus(&self) -> &dyn Consensus {
-        &*self.consensus
+    /// Its part in the cluster: figures, members, hand-over, stop.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
     }
 
     /// The leader's RPC address.
     pub fn leader(&self) -> Option<String> {
-        self.consensus.leader()
+        self.raft.leadership().leader.map(|(_, node)| node.address)
     }
 
     /// Whether this server leads and may answer default reads.
     pub fn leads(&self) -> bool {
-        self.consensus.leadership().leads
+        self.raft.may_answer()
     }
 
     /// RPC addresses of the voters.
     pub fn peers(&self) -> Vec<String> {
-        self.consensus.peers()
+        self.raft.metrics().voters.into_iter().map(|(_, node)| node.address).collect()
     }
 
     /// Proposes a command and waits for its reply. While there is no leader it waits, at most the hold time.
@@ -102,15 +103,15 @@ impl Server {
     /// [`crs_types::ErrorKind::NoLeader`] if nothing was proposed, [`crs_types::ErrorKind::Unknown`] if the outcome is
     /// not known, or the refusal of the state machine.
     pub async fn write(&self, command: Command) -> Result<Reply, Error> {
-        if !self.consensus.leadership().leads {
+        if !self.leads() {
             self.hold_for_leader().await?;
         }
         loop {
-            match self.consensus.propose(command.clone()).await {
+            match self.raft.propose(command.clone()).await {
                 Ok(Reply::Refused(error)) => return Err(error),
                 Ok(reply) => return Ok(reply),
                 // Nothing was proposed, so trying again cannot apply it twice.
-                Err(ProposeError::NotLeader) => self.hold_for_leader().await?,
+                Err(ProposeError::NotLeader { .. }) => self.hold_for_leader().await?,
                 Err(error) => return Err(error.into()),
             }
         }
