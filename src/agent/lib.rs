@@ -17,7 +17,6 @@
 mod agent;
 mod banner;
 mod checks;
-mod consensus;
 mod data_dir;
 mod jitter;
 mod journal;
@@ -27,6 +26,7 @@ mod metrics;
 mod panics;
 mod pid_file;
 mod reload;
+mod replica;
 mod servers;
 mod signals;
 mod start;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crs_config::{Config, Loaded};
-use crs_server::{Published, QueryLimits, Server, ServerSettings};
+use crs_server::Server;
 use crs_types::NodeId;
 use sd_notify::NotifyState;
 use tokio::task::JoinSet;
@@ -23,13 +23,13 @@ use tracing::{error, info, warn};
 use crate::agent::{Agent, Parts, check_settings, node_of};
 use crate::banner;
 use crate::checks::{Checks, TlsTrust};
-use crate::consensus::Alone;
 use crate::data_dir::{DataDir, new_node_id};
 use crate::journal::{Journal, Record};
 use crate::local::LocalState;
 use crate::log::LogHandle;
 use crate::pid_file::PidFile;
 use crate::reload::{ReadAgain, Reloader, watch_files};
+use crate::replica::{start_server, watch_raft};
 use crate::servers::Servers;
 use crate::signals::{Caught, Signals, Stop};
 use crate::sync::Syncer;
@@ -138,6 +138,7 @@ async fn live(launch: Launch, log: &LogHandle) -> u8 {
 /// An agent whose sockets are bound and whose tasks run.
 struct Running {
     agent: Arc<Agent>,
+    server: Arc<Server>,
     tasks: JoinSet<(&'static str, Result<(), String>)>,
     stop: CancellationToken,
     signals: Signals,
@@ -169,7 +170,7 @@ async fn start(launch: Launch, log: LogHandle) -> Result<Running, String> {
     let listeners = (launch.bind)(&config)?;
     let pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
     let stop = CancellationToken::new();
-    let server = start_server(&config, &node_id, &stop)?;
+    let server = start_server(&config, &node_id, data_dir.as_ref().map(DataDir::path), &stop).await?;
     let agent = Arc::new(assemble(&config, node_id, journal, server.clone(), log, launch.read_again, &stop));
     settle_definitions(&agent, &config, kept);
 
@@ -177,7 +178,8 @@ async fn start(launch: Launch, log: LogHandle) -> Result<Running, String> {
     let mut spawn = |name: &'static str, task: Task| {
         tasks.spawn(async move { (name, task.await) });
     };
-    spawn("leader duties", Box::pin(endless(server.run_leader_duties())));
+    spawn("raft", Box::pin(watch_raft(server.clone(), stop.child_token())));
+    spawn("leader duties", Box::pin(endless(server.clone().run_leader_duties())));
     spawn("checks", Box::pin(endless(agent.parts().checks.clone().run())));
     spawn("anti-entropy", Box::pin(endless(syncer(&agent).run(stop.child_token()))));
     spawn("reaper", Box::pin(endless(reap(agent.clone(), stop.child_token()))));
@@ -190,6 +192,7 @@ async fn start(launch: Launch, log: LogHandle) -> Result<Running, String> {
     }
     Ok(Running {
         agent,
+        server,
         tasks,
         stop,
         signals,
@@ -202,30 +205,6 @@ async fn start(launch: Launch, log: LogHandle) -> Result<Running, String> {
 async fn endless(task: impl Future<Output = ()>) -> Result<(), String> {
     task.await;
     Ok(())
-}
-
-fn start_server(config: &Config, node_id: &NodeId, stop: &CancellationToken) -> Result<Arc<Server>, String> {
-    if !config.server {
-        return Err("client agents are not part of this version: set 'server = true'".to_owned());
-    }
-    if !config.dev_mode {
-        return Err("durable servers wait for raft".to_owned());
-    }
-    let published = Arc::new(Published::default());
-    let address = config.network.rpc_advertise.to_string();
-    let consensus = Arc::new(Alone::new(published.clone(), address));
-    let settings = ServerSettings {
-        datacenter: config.datacenter.clone(),
-        node: node_of(config, node_id).0,
-        rpc_port: config.network.rpc_advertise.port(),
-        query_limits: QueryLimits {
-            default_wait: config.limits.default_query_time,
-            max_wait: config.limits.max_query_time,
-        },
-        rpc_hold_timeout: config.raft.rpc_hold_timeout,
-        session_ttl_min: config.limits.session_ttl_min,
-    };
-    Ok(Arc::new(Server::new(settings, consensus, published, stop.child_token())))
 }
 
 fn assemble(
@@ -304,7 +283,7 @@ impl Running {
         }
         let forced = async { self.signals.next_stop().await };
         tokio::select! {
-            () = shut_down(&self.stop, &mut self.tasks, &self.agent) => code,
+            () = shut_down(&self.stop, &mut self.tasks, &self.agent, &self.server) => code,
             stop = forced => {
                 warn!(target: "agent", signal = stop.name(), "Caught a second signal, stopping at once");
                 1
@@ -380,6 +359,7 @@ async fn shut_down(
     stop: &CancellationToken,
     tasks: &mut JoinSet<(&'static str, Result<(), String>)>,
     agent: &Arc<Agent>,
+    server: &Server,
 ) {
     info!(target: "agent", "Requesting shutdown");
     stop.cancel();
@@ -397,6 +377,7 @@ async fn shut_down(
     if closed.await.is_err() {
         error!(target: "agent", "Failed to close the registrations");
     }
+    server.raft().shutdown().await;
     info!(target: "agent", "shutdown complete");
 }
 
