@@ -1,64 +1,31 @@
 //! The whole way from a request to its answer, over a state without a log. Expected answers were read off the reference.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use crs_server::{Consensus, Leadership, Pending, Published, Server, ServerSettings};
-use crs_store::{Command, Reply, State};
+use crs_raft::{Options, Raft, ServerNode, Storage};
+use crs_server::{Published, Server, ServerSettings};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Api, Peer, Router, Settings};
 
-/// A consensus of one that forgets.
-struct Solo {
-    state: Mutex<State>,
-    published: Arc<Published>,
-}
-
-impl Consensus for Solo {
-    fn propose(&self, command: Command) -> Pending<'_, Reply> {
-        let mut state = self.state.lock().unwrap();
-        let applied = state.apply(&command);
-        self.published.publish(&state, &applied.changes);
-        Box::pin(std::future::ready(Ok(applied.reply)))
-    }
-
-    fn read_barrier(&self) -> Pending<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn leadership(&self) -> Leadership {
-        Leadership { known: true, leads: true }
-    }
-
-    fn leader(&self) -> Option<String> {
-        Some("127.0.0.1:8300".to_owned())
-    }
-
-    fn leadership_changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn peers(&self) -> Vec<String> {
-        vec!["127.0.0.1:8300".to_owned()]
-    }
-}
-
-pub(crate) fn api(settings: Settings) -> Arc<Api> {
+pub(crate) async fn api(settings: Settings) -> Arc<Api> {
     let published = Arc::new(Published::default());
-    let solo = Solo { state: Mutex::default(), published: published.clone() };
+    let node = ServerNode { name: "s1".into(), address: "127.0.0.1:8300".into() };
+    let raft = Raft::start(Options::new(1.into(), node, Storage::Memory), published.clone()).await.unwrap();
+    raft.bootstrap_alone().await.unwrap();
     let server = ServerSettings {
         datacenter: "dc1".into(),
         node: crs_types::Node::default(),
         rpc_port: 8300,
         query_limits: Default::default(),
         rpc_hold_timeout: Duration::from_secs(7),
+        session_ttl_min: Duration::from_secs(10),
     };
-    let server = Server::new(server, Arc::new(solo), published, CancellationToken::new());
+    let server = Server::new(server, raft, published, CancellationToken::new());
     Arc::new(Api::new(settings, Arc::new(server)))
 }
 
@@ -80,8 +47,8 @@ impl Answer {
 }
 
 impl Client {
-    fn new(settings: Settings) -> Client {
-        Client { api: api(settings), router: Router::new() }
+    async fn new(settings: Settings) -> Client {
+        Client { api: api(settings).await, router: Router::new() }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -130,7 +97,7 @@ const WEB_CHECKS: [&str; 2] = [
 
 #[tokio::test]
 async fn the_catalog_is_shown_byte_for_byte() {
-    let client = Client::new(Settings::default());
+    let client = Client::new(Settings::default()).await;
     client.register(WEB).await;
     client.register(r#"{"Node":"bare","Address":"10.0.0.2"}"#).await;
     client.register(r#"{"Node":"bare2","Address":"10.0.0.3","NodeMeta":{},"TaggedAddresses":{},"Service":{"Service":"bare"}}"#).await;
@@ -173,7 +140,7 @@ async fn the_catalog_is_shown_byte_for_byte() {
 
 #[tokio::test]
 async fn keys_are_written_and_read() {
-    let client = Client::new(Settings::default());
+    let client = Client::new(Settings::default()).await;
     assert_eq!(client.get("/v1/kv/a").await.status, StatusCode::NOT_FOUND);
     assert_eq!(client.put("/v1/kv/a", "hello <world>").await.body, "true");
     assert_eq!(client.put("/v1/kv/a/b?flags=18446744073709551615", "").await.body, "true");
@@ -210,7 +177,7 @@ async fn keys_are_written_and_read() {
 
 #[tokio::test]
 async fn mistakes_answer_consuls_status_and_text() {
-    let client = Client::new(Settings::default());
+    let client = Client::new(Settings::default()).await;
     client.register(WEB).await;
     let big = "a".repeat(600_000);
     let bad = StatusCode::BAD_REQUEST;
@@ -280,7 +247,7 @@ async fn mistakes_answer_consuls_status_and_text() {
 
 #[tokio::test]
 async fn methods_and_paths_are_told() {
-    let client = Client::new(Settings { ui: true, ..Settings::default() });
+    let client = Client::new(Settings { ui: true, ..Settings::default() }).await;
     let options = client.ask("OPTIONS", "/v1/kv/x", "").await;
     assert_eq!((options.status, options.header("allow")), (StatusCode::OK, "OPTIONS,GET,PUT,DELETE"));
     assert_eq!(client.ask("PUT", "/v1/catalog/nodes", "").await.header("allow"), "OPTIONS,GET");
@@ -301,13 +268,13 @@ async fn methods_and_paths_are_told() {
     }
     let moved = client.put("/v1/kv//x", "v").await;
     assert_eq!((moved.status, moved.body.as_str()), (StatusCode::MOVED_PERMANENTLY, ""));
-    let root = Client::new(Settings::default()).get("/").await;
+    let root = Client::new(Settings::default()).await.get("/").await;
     assert_eq!((root.status, root.body.as_str()), (StatusCode::OK, "Consul Agent"));
 }
 
 #[tokio::test]
 async fn reads_tell_how_they_were_made() {
-    let client = Client::new(Settings::default());
+    let client = Client::new(Settings::default()).await;
     client.register(WEB).await;
     let headers = |answer: &Answer| {
         [
@@ -337,11 +304,11 @@ async fn reads_tell_how_they_were_made() {
 
 #[tokio::test]
 async fn answers_are_pretty_or_small_on_request() {
-    let client = Client::new(Settings { pretty: true, ..Settings::default() });
+    let client = Client::new(Settings { pretty: true, ..Settings::default() }).await;
     client.register(r#"{"Node":"a","Address":"1","Service":{"Service":"s","Tags":["t"]}}"#).await;
     let services = client.get("/v1/catalog/services").await;
     assert_eq!(services.body, "{\n    \"s\": [\n        \"t\"\n    ]\n}\n");
-    let client = Client::new(Settings::default());
+    let client = Client::new(Settings::default()).await;
     client.register(WEB).await;
     let request = Request::get("/v1/health/service/nginx").header("accept-encoding", "deflate, gzip");
     let packed = client.send(request.body(Body::empty()).unwrap()).await;
@@ -352,7 +319,7 @@ async fn answers_are_pretty_or_small_on_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_blocked_read_wakes_for_its_own_answer_only() {
-    let client = Client::new(Settings::default());
+    let client = Client::new(Settings::default()).await;
     client.put("/v1/kv/a", "1").await;
     let began = tokio::time::Instant::now();
     let watch = client.get("/v1/kv/a?index=1&wait=60s");
@@ -375,7 +342,8 @@ async fn the_configuration_may_block_paths_and_writes() {
         allow_write_from: vec![("127.0.0.0".parse().unwrap(), 8)],
         response_headers: vec![("x-own".parse().unwrap(), "1".parse().unwrap())],
         ..Settings::default()
-    });
+    })
+    .await;
     let blocked = client.get("/v1/catalog/nodes").await;
     assert_eq!(
         (blocked.status, blocked.body.as_str()),
