@@ -15,4 +15,5 @@ pub mod blocks;
 pub mod codec;
 pub mod envelope;
 pub mod methods;
+pub mod mux;
 pub mod records;
