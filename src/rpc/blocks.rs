@@ -83,6 +83,19 @@ impl ReadOptions {
         }
     }
 
+    /// How long a server may wait before it answers: what was asked for, within Consul's default and maximum, and the
+    /// sixteenth that servers add.
+    pub fn longest_wait(&self) -> Duration {
+        if self.min_query_index == Index::ZERO {
+            return Duration::ZERO;
+        }
+        let wait = match self.max_query_time {
+            Duration::ZERO => Duration::from_secs(300),
+            wait => wait.min(Duration::from_secs(600)),
+        };
+        wait + wait / 16
+    }
+
     /// As the endpoints take it. Both consistencies at once are the stronger one.
     pub fn to_query(&self, datacenter: &Datacenter) -> QueryOptions {
         QueryOptions {

@@ -12,8 +12,30 @@
 //! the bytes of a message are those of Consul 1.8.7, pinned by recorded exchanges.
 
 pub mod blocks;
+mod channel;
+mod client;
 pub mod codec;
+mod dial;
+mod dispatch;
 pub mod envelope;
+mod listener;
 pub mod methods;
 pub mod mux;
+mod pool;
+mod rate;
 pub mod records;
+mod selector;
+mod servers;
+mod session;
+pub mod snapshot;
+pub mod tls;
+
+pub use channel::{BoxedIo, Budget, Channel, ChannelError, Charge, Io};
+pub use client::Client;
+pub use dial::{Dialer, Target};
+pub use dispatch::{Call, Dispatch, RaftInlet, reply_bytes};
+pub use listener::{Listener, ListenerLimits};
+pub use pool::{CallError, Pool, PoolLimits};
+pub use rate::RateLimit;
+pub use selector::Selector;
+pub use servers::{Server, Servers};

@@ -232,6 +232,8 @@ fn unread_data_over_all_streams_is_counted() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     /// However writes, reads and deliveries interleave, each stream carries its bytes in order.
     #[test]
     fn bytes_arrive_in_order(steps in proptest::collection::vec((0..4_u8, 0..6_usize, 1..90_000_usize), 1..120)) {

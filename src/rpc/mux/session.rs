@@ -165,10 +165,11 @@ where
     let shared = &guard.0;
     let (mut reader, mut writer) = tokio::io::split(io);
     let pong = Notify::new();
+    let mut out = BytesMut::new();
     // Each arm runs to the end of the connection; whichever ends first ends the others.
     let error = tokio::select! {
         Err(error) = read(&mut reader, shared, &accept, &pong) => error,
-        Err(error) = write(&mut writer, shared) => error,
+        Err(error) = write(&mut writer, shared, &mut out) => error,
         error = keep_alive(shared, &pong) => error,
         () = shared.ended.notified() => MuxError::Closed,
     };
@@ -181,7 +182,7 @@ where
         core.ended().cloned().unwrap_or(MuxError::Closed)
     });
     // What is left to say, for instance the answer to the last request, in bounded time.
-    _ = timeout(STALL, last_words(&mut writer, shared)).await;
+    _ = timeout(STALL, last_words(&mut writer, shared, &mut out)).await;
     error
 }
 
@@ -246,35 +247,41 @@ fn io_text(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof { "EOF".to_owned() } else { error.to_string() }
 }
 
-/// Puts frames onto the connection.
+/// Puts frames onto the connection. What was taken from the protocol stays in `out` until it is written, even if
+/// this is dropped: a frame that was begun must be finished before anything else is said.
 async fn write<T: AsyncWrite>(
     writer: &mut WriteHalf<T>,
     shared: &Shared,
+    out: &mut BytesMut,
 ) -> Result<std::convert::Infallible, MuxError> {
     loop {
         shared.output.notified().await;
-        flush(writer, shared).await?;
+        flush(writer, shared, out).await?;
     }
 }
 
-async fn flush<T: AsyncWrite>(writer: &mut WriteHalf<T>, shared: &Shared) -> Result<(), MuxError> {
-    let mut out = BytesMut::new();
+async fn flush<T: AsyncWrite>(
+    writer: &mut WriteHalf<T>,
+    shared: &Shared,
+    out: &mut BytesMut,
+) -> Result<(), MuxError> {
+    let io = |error: io::Error| MuxError::Io(io_text(&error));
     loop {
-        out.clear();
-        shared.lock().poll_output(&mut out);
         if out.is_empty() {
-            return Ok(());
+            shared.lock().poll_output(out);
         }
-        let written = timeout(STALL, async {
-            writer.write_all(&out).await?;
-            writer.flush().await
-        });
-        written.await.map_err(|_| MuxError::Dead)?.map_err(|error| MuxError::Io(io_text(&error)))?;
+        if out.is_empty() {
+            return timeout(STALL, writer.flush()).await.map_err(|_| MuxError::Dead)?.map_err(io);
+        }
+        let written = timeout(STALL, writer.write_buf(out)).await.map_err(|_| MuxError::Dead)?;
+        if written.map_err(io)? == 0 {
+            return Err(MuxError::Closed);
+        }
     }
 }
 
-async fn last_words<T: AsyncWrite>(writer: &mut WriteHalf<T>, shared: &Shared) {
-    if flush(writer, shared).await.is_ok() {
+async fn last_words<T: AsyncWrite>(writer: &mut WriteHalf<T>, shared: &Shared, out: &mut BytesMut) {
+    if flush(writer, shared, out).await.is_ok() {
         _ = writer.shutdown().await;
     }
 }
