@@ -47,6 +47,7 @@ pub use load::{Loaded, Request, load};
 pub use placeholder::{Lookup, NoLookup};
 pub use raw::RawConfig;
 pub use reload::{ReloadPlan, Reloadable, diff};
+pub use schema::is_agent_key;
 pub use settings::{
     Acl, AclTokens, AutoEncrypt, Autopilot, CacheLimits, Checks, Connect, DefaultPolicy, Dns, DownPolicy,
     Http, Leave, Limits, Log, LogLevel, Raft, Telemetry, Tls, TlsVersion, Ui,

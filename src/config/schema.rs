@@ -477,6 +477,11 @@ pub(crate) fn inside(shape: Shape) -> Option<&'static [Field]> {
     }
 }
 
+/// Is that a key at the top of the agent's files, as opposed to one of the template watcher's or of nobody's?
+pub fn is_agent_key(key: &str) -> bool {
+    find(ROOT, key).is_some_and(|field| field.used != Use::Template)
+}
+
 /// The field with a name, exactly or without regard to case.
 pub(crate) fn find(fields: &'static [Field], key: &str) -> Option<&'static Field> {
     let exact = |name: &str| fields.iter().find(|field| field.name == name);

@@ -162,9 +162,6 @@ pub struct TemplateArgs {
     /// Directory of Handlebars partials
     #[arg(long, value_name = "PATH")]
     pub partials: Option<String>,
-    /// Remembers across restarts what was rendered, so that nothing runs again when nothing changed
-    #[arg(long = "state-file", value_name = "PATH")]
-    pub state_file: Option<String>,
     /// Print the version
     #[arg(short = 'v', long = "version", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub version: Option<bool>,

@@ -57,8 +57,7 @@ pub(crate) async fn run(
     command.stdin(Stdio::null()).kill_on_drop(true);
     let piped = || if quiet { Stdio::piped() } else { Stdio::inherit() };
     command.stdout(piped()).stderr(piped());
-    let mut child =
-        command.spawn().map_err(|cause| CommandError::Start { line: shown.clone(), cause })?;
+    let mut child = command.spawn().map_err(|cause| CommandError::Start { line: shown.clone(), cause })?;
     let group = child.id();
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let words = async { tokio::join!(last_words(out), last_words(err)) };

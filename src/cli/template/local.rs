@@ -55,11 +55,7 @@ fn resolve(path: &Path, sandbox: &str) -> Result<PathBuf, String> {
         return Ok(real);
     }
     let fence = fs::canonicalize(sandbox).map_err(|error| format!("sandbox {sandbox:?}: {error}"))?;
-    if real.starts_with(&fence) {
-        Ok(real)
-    } else {
-        Err(format!("lies outside of the sandbox {sandbox:?}"))
-    }
+    if real.starts_with(&fence) { Ok(real) } else { Err(format!("lies outside of the sandbox {sandbox:?}")) }
 }
 
 /// What tells that a file changed without reading it.

@@ -8,7 +8,7 @@ use crs_template::{Dialect, Escape, Options};
 use crs_types::{Secret, parse_duration};
 
 use super::settings::{
-    Block, ChildEnv, CommandLine, Dedup, Exec, OnEmpty, Problem, Retry, Server, Settings, Ssl, Wait,
+    Block, ChildEnv, CommandLine, Exec, OnEmpty, Problem, Retry, Server, Settings, Ssl, Wait,
 };
 use super::signal::Signal;
 
@@ -232,10 +232,6 @@ pub(crate) fn complete(raw: &Raw) -> Result<Settings, Vec<Problem>> {
     let server = server(&mut reader);
     let wait = reader.wait("wait").flatten();
     let exec = exec(&mut reader, "exec");
-    let dedup = reader.bool("deduplicate.enabled").unwrap_or(false).then(|| Dedup {
-        prefix: reader.text("deduplicate.prefix").unwrap_or_else(|| "consul-template/dedup/".to_owned()),
-        ttl: reader.duration("deduplicate.ttl").unwrap_or(Duration::from_secs(15)),
-    });
     let max_stale = reader.duration("max_stale").unwrap_or(Duration::from_secs(2));
     let block_query_wait = reader.duration("block_query_wait").unwrap_or(Duration::from_secs(60));
     let kill_signal = reader.signal("kill_signal").flatten().unwrap_or(Signal::INT);
@@ -244,7 +240,6 @@ pub(crate) fn complete(raw: &Raw) -> Result<Settings, Vec<Problem>> {
         server,
         templates: Vec::new(),
         exec,
-        dedup,
         max_stale,
         block_query_wait,
         once,
@@ -257,7 +252,6 @@ pub(crate) fn complete(raw: &Raw) -> Result<Settings, Vec<Problem>> {
         log_level: reader.text("log_level").unwrap_or_else(|| "warn".to_owned()),
         log_file: reader.some_text("log_file.path").map(PathBuf::from),
         pid_file: reader.some_text("pid_file").map(PathBuf::from),
-        state_file: reader.some_text("state_file").map(PathBuf::from),
         err_on_failed_lookup: reader.bool("err_on_failed_lookup").unwrap_or(false),
         warnings: Vec::new(),
     };

@@ -171,20 +171,12 @@ impl Block {
     }
 }
 
-/// Sharing rendered data across a fleet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Dedup {
-    pub(crate) prefix: String,
-    pub(crate) ttl: Duration,
-}
-
 /// Everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) server: Server,
     pub(crate) templates: Vec<Block>,
     pub(crate) exec: Option<Exec>,
-    pub(crate) dedup: Option<Dedup>,
     pub(crate) max_stale: Duration,
     pub(crate) block_query_wait: Duration,
     pub(crate) once: bool,
@@ -197,7 +189,6 @@ pub(crate) struct Settings {
     pub(crate) log_level: String,
     pub(crate) log_file: Option<PathBuf>,
     pub(crate) pid_file: Option<PathBuf>,
-    pub(crate) state_file: Option<PathBuf>,
     /// A key that `key` waits for and that does not exist is an error.
     pub(crate) err_on_failed_lookup: bool,
     /// Keys that are accepted but do nothing yet.

@@ -17,18 +17,9 @@ use super::source::{FetchError, Source};
 #[derive(Debug)]
 pub(crate) enum News {
     /// A new answer.
-    Answer {
-        dep: Dep,
-        answer: Answer,
-        index: u64,
-    },
+    Answer { dep: Dep, answer: Answer, index: u64 },
     /// No answer; it is being asked again unless `given_up`.
-    Trouble {
-        dep: Dep,
-        error: FetchError,
-        attempt: u32,
-        given_up: bool,
-    },
+    Trouble { dep: Dep, error: FetchError, attempt: u32, given_up: bool },
 }
 
 /// News that may wait for the runner; each watch then waits too, so nothing is lost.
@@ -92,11 +83,8 @@ async fn run<S: Source>(dep: Dep, source: Arc<S>, manner: Manner, news: mpsc::Se
                 if manner.once {
                     return;
                 }
-                let pause = if request::blocks(&dep) {
-                    SPACING.saturating_sub(started.elapsed())
-                } else {
-                    POLL
-                };
+                let pause =
+                    if request::blocks(&dep) { SPACING.saturating_sub(started.elapsed()) } else { POLL };
                 tokio::time::sleep(if back { SPACING } else { pause }).await;
             }
             Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// How a file is to be.
@@ -83,7 +83,9 @@ impl Candidate {
         let mode = shape.perms.or_else(|| old.as_ref().map(|meta| meta.mode() & 0o7777)).unwrap_or(0o644);
         own(&temp, &target, old.as_ref(), shape)?;
         // after the change of owner, which clears set-id bits
-        temp.as_file().set_permissions(Permissions::from_mode(mode)).map_err(failed(&target, "cannot set permissions"))?;
+        temp.as_file()
+            .set_permissions(Permissions::from_mode(mode))
+            .map_err(failed(&target, "cannot set permissions"))?;
         temp.as_file().sync_all().map_err(failed(&target, "cannot bring the new text onto the disk"))?;
         Ok(Candidate { temp: Some(temp), target, folder, backup: shape.backup, old })
     }

@@ -43,7 +43,7 @@ fn prime_roots<const N: usize>(root: fn(f64) -> f64) -> [u32; N] {
     let mut candidate = 2_u32;
     let mut found = 0;
     while found < N {
-        if (2..candidate).take_while(|d| d * d <= candidate).all(|d| candidate % d != 0) {
+        if (2..candidate).take_while(|d| d * d <= candidate).all(|d| !candidate.is_multiple_of(d)) {
             let fraction = root(f64::from(candidate)).fract();
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             {

@@ -20,7 +20,8 @@ use crate::context::{Context, Fault, Outcome};
 use crate::go::{Comparison, builtin};
 use crate::value::{ListValue, Text, Ty, Value};
 
-pub(crate) use json::{from_json, to_json};
+pub(crate) use data::instances;
+pub(crate) use json::{from_json, string as json_string, to_json};
 
 /// What a parameter takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

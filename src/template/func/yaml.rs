@@ -53,7 +53,7 @@ impl Writer<'_, '_> {
     }
 
     fn line(&mut self, indent: usize) {
-        if !self.out.is_empty() && !(self.indention && self.column == indent) {
+        if !(self.out.is_empty() || self.indention && self.column == indent) {
             self.out.push('\n');
             self.column = 0;
         }
@@ -396,7 +396,7 @@ fn is_plain(text: &str) -> bool {
                     | ".Inf"
                     | ".INF"
             );
-            !word && !(first == '.' && text.parse::<f64>().is_ok())
+            !(word || first == '.' && text.parse::<f64>().is_ok())
         }
         '+' | '-' | '0'..='9' => {
             let solid = text.replace('_', "");

@@ -10,7 +10,7 @@ mod parse;
 mod print;
 
 pub(crate) use ast::Set;
-pub(crate) use compare::Comparison;
+pub(crate) use compare::{Comparison, call as call_comparison};
 pub(crate) use eval::render;
 pub(crate) use number::{float, float_shortest, parse_float, parse_uint};
 pub(crate) use parse::parse;

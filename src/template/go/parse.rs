@@ -616,6 +616,6 @@ fn digits(rest: &mut &[u8], count: usize, radix: u32) -> Option<u32> {
     let head = rest.get(..count)?;
     *rest = &rest[count..];
     head.iter().try_fold(0_u32, |value, byte| {
-        Some(value.checked_mul(radix)?.checked_add(char::from(*byte).to_digit(radix)?)?)
+        value.checked_mul(radix)?.checked_add(char::from(*byte).to_digit(radix)?)
     })
 }
