@@ -327,6 +327,10 @@ impl Memberlist {
         queue::transmit_limit(self.cfg.timing.retransmit_mult, self.table.len())
     }
 
+    pub(crate) fn forget_rumors(&mut self) {
+        self.queue.prune(0);
+    }
+
     /// The generator, for the layer above.
     pub fn rng(&mut self) -> &mut SmallRng {
         &mut self.rng

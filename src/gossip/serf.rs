@@ -601,6 +601,15 @@ impl Serf {
         done
     }
 
+    /// Drops every rumor that waits, so that a simulation can begin with a pool that has been at rest for long.
+    #[doc(hidden)]
+    pub fn forget_rumors(&mut self) {
+        self.list.forget_rumors();
+        for queue in [&mut self.core.intent_queue, &mut self.core.query_queue, &mut self.core.event_queue] {
+            queue.prune(0);
+        }
+    }
+
     /// Our own name.
     pub fn name(&self) -> &Arc<str> {
         &self.core.name

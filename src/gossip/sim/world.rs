@@ -6,6 +6,7 @@ use crs_gossip::memberlist::config::Records;
 use crs_gossip::memberlist::node::NodeRecord;
 use crs_gossip::memberlist::{Output, StreamId};
 use crs_gossip::serf::{Event, JoinTarget, Serf, SerfConfig, Snapshot};
+use crs_gossip::wire::state::{NodeState, StateNode, encode};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::cmp::Reverse;
@@ -60,6 +61,7 @@ pub(crate) struct Member {
     pub(crate) up: bool,
     pub(crate) frozen: bool,
     missed: Vec<Missed>,
+    held: Vec<Output>,
     wake: Option<Time>,
     /// On which side of a partition it is.
     pub(crate) side: u8,
@@ -153,6 +155,7 @@ impl World {
             up: true,
             frozen: false,
             missed: Vec::new(),
+            held: Vec::new(),
             wake: None,
             side: 0,
             events: Vec::new(),
@@ -178,6 +181,40 @@ impl World {
         world
     }
 
+    /// A pool of `n` that has been at rest for long: all know all, and no rumor waits.
+    pub(crate) fn at_rest(seed: u64, n: usize, change: impl Fn(&mut SerfConfig)) -> World {
+        let mut world = World::new(seed);
+        let mut vsn = [0; 6];
+        for i in 0..n {
+            let mut cfg = world.config(i);
+            change(&mut cfg);
+            world.add(cfg);
+            vsn = world.members[i].serf.memberlist().own().vsn;
+        }
+        let records: Vec<_> = world.members.iter().map(|m| m.serf.memberlist().own().clone()).collect();
+        let nodes = records.iter().map(|r| StateNode {
+            name: &r.name,
+            addr: Some(r.addr.ip()),
+            port: r.addr.port(),
+            meta: &r.meta,
+            incarnation: 1,
+            state: NodeState::Alive,
+            vsn: &vsn,
+        });
+        let state = encode(false, nodes, n, &[]);
+        for i in 0..n {
+            let serf = &mut world.members[i].serf;
+            if let Some(stream) = serf.handle_accept(world.now, addr(i)) {
+                serf.handle_stream(world.now, stream, &state);
+            }
+            serf.forget_rumors();
+            while serf.poll_output().is_some() {}
+            world.drain(i);
+            world.members[i].events = Vec::new();
+        }
+        world
+    }
+
     pub(crate) fn join(&mut self, i: usize, by: usize) {
         let target = JoinTarget { text: addr(by).to_string(), addr: addr(by) };
         let now = self.now;
@@ -197,7 +234,8 @@ impl World {
         self.members[i].up = false;
     }
 
-    /// Stops a member for a while; its clock and its packets wait, and then come all at once.
+    /// Blocks a member's sending and receiving for a while, as the paper on Lifeguard does: its timers go on, and what
+    /// it sent and was sent comes all at once in the end.
     pub(crate) fn freeze(&mut self, i: usize, span: Duration) {
         self.members[i].frozen = true;
         self.push(self.now + span, What::Thaw(i));
@@ -232,11 +270,13 @@ impl World {
         mut done: impl FnMut(&World) -> bool,
     ) -> Option<Duration> {
         let start = self.now;
+        // a look costs the square of the size
+        let step = Duration::from_millis(if self.members.len() > 2000 { 1000 } else { 100 });
         while self.now.since(start) < limit {
             if done(self) {
                 return Some(self.now.since(start));
             }
-            self.run(Duration::from_millis(100));
+            self.run(step);
         }
         done(self).then(|| self.now.since(start))
     }
@@ -259,7 +299,7 @@ impl World {
                     return;
                 }
                 member.wake = None;
-                if member.up && !member.frozen {
+                if member.up {
                     member.serf.handle_timeout(now);
                     self.drain(i);
                 }
@@ -322,8 +362,6 @@ impl World {
                 if !member.up {
                     return;
                 }
-                // timers of a stopped process fire before it has read a single packet
-                member.serf.handle_timeout(now);
                 let missed = std::mem::take(&mut member.missed);
                 self.drain(i);
                 for missed in missed {
@@ -337,39 +375,20 @@ impl World {
     }
 
     fn drain(&mut self, i: usize) {
-        while let Some(output) = self.members[i].serf.poll_output() {
-            match output {
-                Output::Packet { to, bytes } => {
-                    self.packets += 1;
-                    self.bytes += bytes.len() as u64;
-                    let Some(&j) = self.by_addr.get(&to) else { continue };
-                    if !self.reachable(i, j) || self.rng.random::<f64>() < self.net.loss {
-                        continue;
-                    }
-                    let at = self.now + self.latency();
-                    self.push(at, What::Packet { from: addr(i), to: j, bytes });
+        loop {
+            if self.members[i].frozen {
+                while let Some(output) = self.members[i].serf.poll_output() {
+                    self.members[i].held.push(output);
                 }
-                Output::Dial { stream, to } => {
-                    let latency = self.latency();
-                    let Some(&j) = self.by_addr.get(&to) else { continue };
-                    if !self.reachable(i, j) {
-                        continue;
-                    }
-                    let conn = self.conns.len();
-                    self.conns.push(Conn { ends: [(i, Some(stream)), (j, None)], latency });
-                    self.conn_of.insert((i, stream), (conn, 0));
-                    self.push(self.now + latency, What::Accept { conn });
-                }
-                Output::Write { stream, bytes } => {
-                    let Some(&(conn, side)) = self.conn_of.get(&(i, stream)) else { continue };
-                    let at = self.now + self.conns[conn].latency * if side == 0 { 2 } else { 1 };
-                    self.push(at, What::Data { conn, side: 1 - side, bytes });
-                }
-                Output::Close { stream } => {
-                    let Some((conn, side)) = self.conn_of.remove(&(i, stream)) else { continue };
-                    let at = self.now + self.conns[conn].latency * if side == 0 { 2 } else { 1 };
-                    self.push(at, What::End { conn, side: 1 - side });
-                }
+                break;
+            }
+            let held = std::mem::take(&mut self.members[i].held);
+            let fresh = std::iter::from_fn(|| self.members[i].serf.poll_output()).collect::<Vec<_>>();
+            if held.is_empty() && fresh.is_empty() {
+                break;
+            }
+            for output in held.into_iter().chain(fresh) {
+                self.emit(i, output);
             }
         }
         let keep = self.keep_events;
@@ -388,6 +407,42 @@ impl World {
             let at = at.max(now);
             member.wake = Some(at);
             self.push(at, What::Wake(i));
+        }
+    }
+
+    fn emit(&mut self, i: usize, output: Output) {
+        match output {
+            Output::Packet { to, bytes } => {
+                self.packets += 1;
+                self.bytes += bytes.len() as u64;
+                let Some(&j) = self.by_addr.get(&to) else { return };
+                if !self.reachable(i, j) || self.rng.random::<f64>() < self.net.loss {
+                    return;
+                }
+                let at = self.now + self.latency();
+                self.push(at, What::Packet { from: addr(i), to: j, bytes });
+            }
+            Output::Dial { stream, to } => {
+                let latency = self.latency();
+                let Some(&j) = self.by_addr.get(&to) else { return };
+                if !self.reachable(i, j) {
+                    return;
+                }
+                let conn = self.conns.len();
+                self.conns.push(Conn { ends: [(i, Some(stream)), (j, None)], latency });
+                self.conn_of.insert((i, stream), (conn, 0));
+                self.push(self.now + latency, What::Accept { conn });
+            }
+            Output::Write { stream, bytes } => {
+                let Some(&(conn, side)) = self.conn_of.get(&(i, stream)) else { return };
+                let at = self.now + self.conns[conn].latency * if side == 0 { 2 } else { 1 };
+                self.push(at, What::Data { conn, side: 1 - side, bytes });
+            }
+            Output::Close { stream } => {
+                let Some((conn, side)) = self.conn_of.remove(&(i, stream)) else { return };
+                let at = self.now + self.conns[conn].latency * if side == 0 { 2 } else { 1 };
+                self.push(at, What::End { conn, side: 1 - side });
+            }
         }
     }
 
