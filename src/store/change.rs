@@ -59,7 +59,8 @@ impl Changes {
         if self.topics.is_empty() {
             self.topics = other.topics;
         } else {
-            self.topics.append(&mut other.topics);
+            // Not append, which builds the whole set anew for each few that come in.
+            self.topics.extend(std::mem::take(&mut other.topics));
         }
         self.delayed_locks.append(&mut other.delayed_locks);
     }
