@@ -53,6 +53,8 @@ pub use receive::SnapshotReceiver;
 pub use types::{ServerId, ServerIdError, ServerNode};
 
 #[cfg(test)]
+mod cluster_test;
+#[cfg(test)]
 mod raft_test;
 #[cfg(test)]
 mod suite_test;

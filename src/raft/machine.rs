@@ -150,11 +150,14 @@ impl Machine {
         Ok(match content {
             Content::Commands(commands) => {
                 self.commands += commands.len() as u64;
+                let live = self.progress.live.load(Relaxed);
                 let replies = commands
                     .iter()
                     .map(|command| {
                         let applied = self.state.apply(command);
-                        changes.merge(applied.changes);
+                        if live {
+                            changes.merge(applied.changes);
+                        }
                         applied.reply
                     })
                     .collect();

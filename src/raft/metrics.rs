@@ -59,6 +59,9 @@ pub struct Metrics {
     pub learners: Vec<(ServerId, ServerNode)>,
     /// On the leader: up to which entry each server has the log.
     pub matched: Vec<(ServerId, u64)>,
+    /// On the leader: servers that no longer have what they acknowledged. They get nothing until
+    /// [`crate::Raft::readmit`].
+    pub reverted: Vec<ServerId>,
     /// Commands applied since start.
     pub commands_applied: u64,
     /// Entries they came in, proposed here since start.

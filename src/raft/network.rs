@@ -1,9 +1,10 @@
 //! The way to the other servers: a seam that carries bytes, and openraft's side of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use openraft::{RaftNetworkFactory, RaftNetworkV2};
 use crate::log::Log;
 use crate::message::{self, AnswerError, Envelope, Request};
 use crate::snapshot::SnapshotFile;
-use crate::types::{ServerId, ServerNode, TypeConfig, Vote};
+use crate::types::{LogId, ServerId, ServerNode, TypeConfig, Vote};
 
 /// A snapshot is read from the disk in pieces of this size.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -116,9 +117,63 @@ impl SnapshotReader {
     }
 }
 
+/// Up to which entry each server has the log, as it said itself to the leader of a term; and who went back on it.
+///
+/// A server whose disk was emptied under its old id forgot what it acknowledged, and its vote. openraft ends the process
+/// of the leader over it. Here such a server counts as unreachable until it is admitted anew, and the others go on.
+#[derive(Debug, Default)]
+pub(crate) struct Acknowledged {
+    term: u64,
+    upto: BTreeMap<ServerId, u64>,
+    reverted: BTreeSet<ServerId>,
+}
+
+pub(crate) type SharedAcknowledged = Arc<Mutex<Acknowledged>>;
+
+impl Acknowledged {
+    fn enter(&mut self, term: u64) {
+        if self.term != term {
+            // Each leader finds out anew, and an entry of an earlier one may rightly be gone.
+            *self = Acknowledged { term, ..Acknowledged::default() };
+        }
+    }
+
+    fn acknowledge(&mut self, term: u64, server: ServerId, upto: Option<LogId>) {
+        self.enter(term);
+        if let Some(upto) = upto {
+            let known = self.upto.entry(server).or_default();
+            *known = upto.index().max(*known);
+        }
+    }
+
+    /// Whether the server no longer has what it acknowledged.
+    fn contradicts(&mut self, term: u64, server: ServerId, missing: Option<LogId>) -> bool {
+        self.enter(term);
+        let known = self.upto.get(&server);
+        let gone = missing.zip(known).is_some_and(|(missing, known)| missing.index() <= *known);
+        if gone && self.reverted.insert(server) {
+            tracing::error!(
+                %server,
+                "A server no longer has entries that it acknowledged; it gets nothing until it is admitted anew"
+            );
+        }
+        gone
+    }
+
+    pub(crate) fn reverted(&self) -> Vec<ServerId> {
+        self.reverted.iter().copied().collect()
+    }
+
+    pub(crate) fn forget(&mut self, server: ServerId) {
+        self.upto.remove(&server);
+        self.reverted.remove(&server);
+    }
+}
+
 /// Makes openraft's clients.
 pub(crate) struct Factory {
     pub(crate) id: ServerId,
+    pub(crate) acknowledged: SharedAcknowledged,
     pub(crate) log: Log,
     pub(crate) network: Arc<dyn Network>,
 }
@@ -131,6 +186,7 @@ pub(crate) struct Peer {
     log: Log,
     network: Arc<dyn Network>,
     lane: Lane,
+    acknowledged: SharedAcknowledged,
 }
 
 impl Factory {
@@ -142,6 +198,7 @@ impl Factory {
             log: self.log.clone(),
             network: self.network.clone(),
             lane,
+            acknowledged: self.acknowledged.clone(),
         }
     }
 }
@@ -196,10 +253,28 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let all = rpc.entries.len();
         rpc.entries.truncate(message::fitting(&rpc));
+        let (term, before) = (rpc.vote.leader_id.term, rpc.prev_log_id);
+        let last = rpc.entries.last().map(|entry| entry.log_id).or(before);
         let partial =
             if rpc.entries.len() < all { rpc.entries.last().map(|entry| entry.log_id) } else { None };
         let answer = self.call(self.lane, Request::Append(rpc), &option).await?;
         let response = message::decode_append_answer(&answer)?;
+        {
+            let mut acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+            match &response {
+                AppendEntriesResponse::Success => acknowledged.acknowledge(term, self.target, last),
+                AppendEntriesResponse::PartialSuccess(upto) => {
+                    acknowledged.acknowledge(term, self.target, *upto)
+                }
+                AppendEntriesResponse::Conflict => {
+                    if acknowledged.contradicts(term, self.target, before) {
+                        let text = format!("server {} lost entries that it had acknowledged", self.target);
+                        return Err(RPCError::Unreachable(Unreachable::from_string(text)));
+                    }
+                }
+                AppendEntriesResponse::HigherVote(_) => {}
+            }
+        }
         match (response, partial) {
             (AppendEntriesResponse::Success, Some(upto)) => {
                 Ok(AppendEntriesResponse::PartialSuccess(Some(upto)))
@@ -243,6 +318,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let (term, covered) = (vote.leader_id.term, snapshot.meta.last_log_id);
         let file = snapshot.snapshot;
         let request = message::encode_request(self.envelope(), &Request::Snapshot { vote, bytes: file.len });
         let timeout = SNAPSHOT_TURN * (1 + (file.len / SNAPSHOT_BYTES_PER_TURN) as u32);
@@ -254,7 +330,13 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = tokio::time::timeout(timeout, send) => match sent {
                 Ok(Ok(answer)) => {
-                    message::decode_snapshot_answer(&answer).map_err(|error| unreachable(error.to_string()))
+                    let response =
+                        message::decode_snapshot_answer(&answer).map_err(|error| unreachable(error.to_string()))?;
+                    if response.vote == vote {
+                        let mut acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+                        acknowledged.acknowledge(term, self.target, covered);
+                    }
+                    Ok(response)
                 }
                 Ok(Err(error)) => Err(unreachable(error.to_string())),
                 Err(_) => Err(unreachable("no answer in time".to_owned())),

@@ -21,6 +21,7 @@ use crate::lease::{Leadership, LeaseCell};
 use crate::log::Log;
 use crate::machine::{MAX_RESTORE_BYTES, Machine, Progress};
 use crate::metrics::{Metrics, Role};
+use crate::network::SharedAcknowledged;
 use crate::options::Timings;
 use crate::proposals::{Proposals, refusal};
 use crate::snapshot::Snapshots;
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) lease: Arc<LeaseCell>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) log: Log,
+    pub(crate) acknowledged: SharedAcknowledged,
     pub(crate) snapshots: Snapshots,
     pub(crate) timings: Timings,
     pub(crate) stopped: watch::Receiver<Option<String>>,
@@ -198,6 +200,23 @@ impl Raft {
         self.change(self.inner.raft.change_membership(change, false)).await
     }
 
+    /// Takes a server that came back without its data ([`Metrics::reverted`]) out of the cluster and in again, so that it
+    /// gets everything anew. It has no vote afterwards: give it one with [`Raft::set_voters`] when it has caught up.
+    ///
+    /// # Errors
+    /// As [`Raft::set_voters`]; if the last step fails, [`Raft::add_learner`] remains to be done.
+    pub async fn readmit(&self, id: ServerId, node: ServerNode) -> Result<(), ProposeError> {
+        let metrics = self.metrics();
+        if metrics.voters.iter().any(|(voter, _)| *voter == id) {
+            let others = metrics.voters.iter().map(|(voter, _)| *voter).filter(|voter| *voter != id);
+            self.set_voters(others.collect()).await?;
+        } else if metrics.learners.iter().any(|(learner, _)| *learner == id) {
+            self.remove_learner(id).await?;
+        }
+        self.inner.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).forget(id);
+        self.add_learner(id, node).await
+    }
+
     async fn change(&self, changing: impl Future<Output = Changed>) -> Result<(), ProposeError> {
         match tokio::time::timeout(CHANGE_TIMEOUT, changing).await {
             Ok(Ok(_)) => Ok(()),
@@ -329,6 +348,7 @@ impl Raft {
                 .flatten()
                 .map(|(id, matched)| (*id, matched.map_or(0, |id| id.index())))
                 .collect(),
+            reverted: self.inner.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).reverted(),
             commands_applied: self.inner.progress.commands.load(Relaxed),
             entries_proposed: self.inner.proposals.entries.load(Relaxed),
             snapshots_built: self.inner.progress.snapshots_built.load(Relaxed),

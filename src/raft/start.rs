@@ -19,7 +19,7 @@ use crate::error::StartError;
 use crate::lease::{Lease, LeaseCell, Until};
 use crate::log::{Flush, Log, LogOptions};
 use crate::machine::{Machine, Progress, Publish};
-use crate::network::Factory;
+use crate::network::{Factory, SharedAcknowledged};
 use crate::options::{Options, Storage, Threads};
 use crate::proposals::Proposals;
 use crate::raft::{Inner, OpenRaft, Raft};
@@ -101,7 +101,13 @@ async fn start_here(options: Options, publisher: Arc<dyn Publish>) -> Result<Raf
     let progress = Arc::new(Progress::default());
     let machine =
         Machine::new(publisher, snapshots.clone(), current, log.clone(), options.snapshots, progress.clone());
-    let factory = Factory { id: options.id, log: log.clone(), network: options.network.clone() };
+    let acknowledged = SharedAcknowledged::default();
+    let factory = Factory {
+        id: options.id,
+        acknowledged: acknowledged.clone(),
+        log: log.clone(),
+        network: options.network.clone(),
+    };
     let raft = OpenRaft::build(options.id, config, factory, log.clone(), machine)
         .await
         .map_err(|fatal| StartError::State { path: disk.describe(""), problem: fatal.to_string() })?;
@@ -127,6 +133,7 @@ async fn start_here(options: Options, publisher: Arc<dyn Publish>) -> Result<Raf
         lease: lease.clone(),
         progress: progress.clone(),
         log: log.clone(),
+        acknowledged,
         snapshots,
         timings: options.timings,
         stopped,

@@ -22,6 +22,8 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug)]
 pub struct SimDisk {
     inner: Arc<Mutex<Inner>>,
+    /// A session ends with the life it was made in.
+    life: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl Default for SimDisk {
                 fail_syncs: false,
                 space: None,
             })),
+            life: None,
         }
     }
 }
@@ -78,6 +81,11 @@ impl Default for SimDisk {
 impl SimDisk {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk as one process sees it: after the next crash nothing can be done through it any more.
+    pub fn session(&self) -> SimDisk {
+        SimDisk { inner: self.inner.clone(), life: Some(self.inner().life) }
     }
 
     /// The power goes after this many more changes and syncs: they, and all after them, fail.
@@ -153,10 +161,15 @@ impl SimDisk {
 }
 
 impl Inner {
-    fn change(&mut self, life: Option<u64>) -> io::Result<()> {
-        if life.is_some_and(|life| life != self.life) {
-            return Err(io::Error::other("a handle from before the crash"));
+    fn same_life(&self, life: Option<u64>) -> io::Result<()> {
+        match life {
+            Some(life) if life != self.life => Err(io::Error::other("a handle from before the crash")),
+            _ => Ok(()),
         }
+    }
+
+    fn change(&mut self, life: Option<u64>) -> io::Result<()> {
+        self.same_life(life)?;
         self.operations += 1;
         match &mut self.fuse {
             Some(0) => Err(io::Error::other("the power is gone")),
@@ -227,7 +240,7 @@ impl Disk for SimDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut inner = self.inner();
-        inner.change(None)?;
+        inner.change(self.life)?;
         let id = inner.files.len();
         inner.files.push(Contents::default());
         inner.names.insert(name.to_owned(), id);
@@ -237,13 +250,14 @@ impl Disk for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let inner = self.inner();
+        inner.same_life(self.life)?;
         let id = *inner.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), id, life: inner.life }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.change(None)?;
+        inner.change(self.life)?;
         let id = inner.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         inner.names.insert(to.to_owned(), id);
         inner.renamed();
@@ -252,7 +266,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.change(None)?;
+        inner.change(self.life)?;
         inner.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
         inner.renamed();
         Ok(())
@@ -260,7 +274,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.change(None)?;
+        inner.change(self.life)?;
         if !inner.syncs_lie {
             let names = inner.names.clone();
             inner.history = vec![names];

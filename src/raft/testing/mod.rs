@@ -1,5 +1,7 @@
-//! What tests put in place of the world: a disk that forgets, a clock that stands, a network of channels.
+//! What tests put in place of the world: a disk that forgets, a network of channels.
 
 mod disk;
+mod network;
 
 pub use disk::SimDisk;
+pub use network::SimNetwork;
