@@ -85,6 +85,12 @@ fn main() -> Result<()> {
             table.load(row.name, row.wanted, figures);
             println!("{}", table.last());
         }
+        if asked(LOAD[0].name) {
+            for (kind, subject) in &servers {
+                let medians = rows::shares(*kind, CRS, subject, Duration::from_secs(options.seconds))?;
+                table.shares(*kind, medians);
+            }
+        }
     }
     const START: &str = "start of a lone server to its first write";
     if asked(START) {

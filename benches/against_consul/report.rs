@@ -9,6 +9,7 @@ use crate::rows::{Figure, Wanted};
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<String>,
+    notes: Vec<String>,
 }
 
 const HEAD: &str = "| | Consul 1.8.7 | crs | crs / Consul | wanted | |\n|---|---|---|---|---|---|\n";
@@ -127,6 +128,18 @@ impl Table {
         ));
     }
 
+    /// Where the time of one write on one connection goes: medians of a read, a write in memory, a write on disk.
+    pub fn shares(&mut self, kind: Kind, [read, memory, disk]: [f64; 3]) {
+        let name = if kind == Kind::Consul { "Consul" } else { "crs" };
+        self.notes.push(format!(
+            "One write on one connection, {name}: {} = HTTP {} + raft and state {} + disk {}.",
+            time(disk),
+            time(read),
+            time((memory - read).max(0.0)),
+            time((disk - memory).max(0.0)),
+        ));
+    }
+
     /// The row added last.
     pub fn last(&self) -> &str {
         self.rows.last().map_or("", String::as_str)
@@ -134,6 +147,10 @@ impl Table {
 
     /// All rows under their head.
     pub fn page(&self) -> String {
-        format!("{HEAD}{}\n", self.rows.join("\n"))
+        let mut page = format!("{HEAD}{}\n", self.rows.join("\n"));
+        for note in &self.notes {
+            page.push_str(&format!("\n{note}\n"));
+        }
+        page
     }
 }

@@ -189,6 +189,19 @@ pub fn load(row: &LoadRow, subject: &Subject, length: Duration) -> Result<Figure
     Ok(Figure::Load(done, each))
 }
 
+/// Where the time of one write goes, by difference: a read is HTTP alone, a write in `-dev` mode has raft but no disk.
+/// Gives the medians of a read, of a write in memory and of a write on disk, in microseconds.
+pub fn shares(kind: Kind, crs: &str, subject: &Subject, length: Duration) -> Result<[f64; 3]> {
+    let memory = Setup::new(kind, crs).start();
+    hundred_keys(subject)?;
+    let until = Until::Time(length / 4, length);
+    Ok([
+        run(subject.http(), 1, &get_key, until)?.percentile(0.5),
+        run(memory.http(), 1, &put_key, until)?.percentile(0.5),
+        run(subject.http(), 1, &put_key, until)?.percentile(0.5),
+    ])
+}
+
 /// From the start of the process to the first write it acknowledges.
 pub fn first_write(kind: Kind, crs: &str) -> Result<Figure> {
     let mut subject = server(kind, crs).prepare();

@@ -18,6 +18,7 @@ mod consistency;
 mod deviations;
 mod filter;
 mod health;
+mod http_config;
 mod kv;
 mod routes;
 mod rules;

@@ -188,3 +188,20 @@ fn find_in(folder: &std::path::Path, wanted: &[u8]) -> Option<(std::path::PathBu
     }
     None
 }
+
+#[test]
+fn an_alias_of_nothing_is_survived() {
+    let subject = crs().start();
+    let mut client = subject.client();
+    client
+        .put(
+            "/v1/agent/service/register",
+            r#"{"Name":"x","Check":{"AliasNode":"nobody","AliasService":"nothing","CheckID":"alias"}}"#,
+        )
+        .ok();
+    crs_testkit::eventually(DEADLINE, "the alias is critical", || {
+        let value = client.get("/v1/agent/checks").value();
+        if value.get("alias").get("Status").text() == Some("critical") { Ok(()) } else { Err(value) }
+    });
+    client.get("/v1/status/leader").ok();
+}
