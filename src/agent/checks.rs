@@ -75,6 +75,8 @@ struct Run {
     ttl: Option<(Instant, String)>,
     /// Whether the last result was below its threshold, so that it is logged once.
     held_back: bool,
+    /// The last status that was logged.
+    logged: Option<CheckStatus>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +136,8 @@ impl Checks {
         ttl_expires: Option<Instant>,
         now: Instant,
     ) {
-        let mut run = Run { generation, streak: Streak::default(), ttl: None, held_back: false };
+        let mut run =
+            Run { generation, streak: Streak::default(), ttl: None, held_back: false, logged: None };
         let at = match &spec.kind {
             CheckKind::Ttl(ttl) => {
                 let at = ttl_expires.unwrap_or_else(|| decision::ttl_deadline(now, *ttl));
@@ -305,13 +308,16 @@ impl Checks {
         let now = Instant::now();
         let updated =
             self.local.update_check(id, Some(generation), status.clone(), output, now, settings.defer());
-        match (updated, &status) {
-            (Updated::Status, CheckStatus::Critical) => {
-                warn!(target: "agent", check = %id, "Check is now critical");
-            }
-            (Updated::Status, _) => {
-                debug!(target: "agent", check = %id, status = %status, "Check status updated");
-            }
+        if updated == Updated::Unknown {
+            return;
+        }
+        let news = lock(&self.runs).get_mut(id).is_some_and(|run| {
+            let old = run.logged.replace(status.clone());
+            old.as_ref() != Some(&status)
+        });
+        match status {
+            CheckStatus::Critical if news => warn!(target: "agent", check = %id, "Check is now critical"),
+            status if news => debug!(target: "agent", check = %id, %status, "Check status updated"),
             _ => {}
         }
     }

@@ -23,6 +23,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 pub use line::Line;
+pub(crate) use line::timestamp;
 use sinks::Sinks;
 
 /// Lines that wait for the thread. More than a slow console takes in a burst.
@@ -74,9 +75,9 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// The next line, with its line feed.
-    pub async fn next(&mut self) -> Option<String> {
-        self.lines.recv().await
+    /// The next line, with its line feed; `None` when the log ends.
+    pub fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<String>> {
+        self.lines.poll_recv(cx)
     }
 }
 
@@ -153,6 +154,11 @@ impl LogHandle {
         };
         self.0.recompute_wanted();
         Monitor { id, lines, shared: self.0.clone() }
+    }
+
+    /// Ends all monitors: their clients are told that no more comes.
+    pub fn end_monitors(&self) {
+        lock(&self.0.monitors).streams.clear();
     }
 
     /// Writes what waits and ends the thread. Blocks.

@@ -62,10 +62,21 @@ pub struct Interval {
     pub samples: BTreeMap<String, Aggregate>,
 }
 
+impl Interval {
+    /// When it began, as Consul prints it: `2026-11-21 01:53:40 +0000 UTC`.
+    pub fn timestamp(&self) -> String {
+        let text = crate::log::timestamp(Duration::from_secs(self.start_unix), 0);
+        let (date, time) = text.split_once('T').unwrap_or((&text, ""));
+        format!("{date} {} +0000 UTC", time.trim_end_matches(['Z', '.']))
+    }
+}
+
 #[derive(Default)]
 struct Steps {
     current: Interval,
     finished: Option<Interval>,
+    /// Since the start.
+    totals: Interval,
 }
 
 /// Where values are added. Names come without prefix and host.
@@ -77,25 +88,31 @@ fn unix_now() -> u64 {
 }
 
 impl Metrics {
-    fn current<T>(&self, add: impl FnOnce(&mut Interval) -> T) -> T {
+    fn record(&self, add: impl Fn(&mut Interval)) {
         let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         steps.advance(unix_now());
-        add(&mut steps.current)
+        add(&mut steps.current);
+        add(&mut steps.totals);
     }
 
     /// Sets a value.
     pub fn gauge(&self, name: &str, value: f64) {
-        self.current(|step| step.gauges.insert(name.to_owned(), value));
+        self.record(|step| _ = step.gauges.insert(name.to_owned(), value));
     }
 
     /// Counts.
     pub fn count(&self, name: &str, by: f64) {
-        self.current(|step| add(&mut step.counters, name, by));
+        self.record(|step| add(&mut step.counters, name, by));
     }
 
     /// Adds a duration.
     pub fn sample(&self, name: &str, took: Duration) {
-        self.current(|step| add(&mut step.samples, name, took.as_secs_f64() * 1000.0));
+        self.record(|step| add(&mut step.samples, name, took.as_secs_f64() * 1000.0));
+    }
+
+    /// Everything since the start.
+    pub fn totals(&self) -> Interval {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).totals.clone()
     }
 
     /// The last full step; the present one as long as there is none.
@@ -177,6 +194,12 @@ mod tests {
         assert_eq!((c.count, c.sum, c.min, c.max, c.mean()), (3, 9.0, 1.0, 6.0, 3.0));
         assert!((c.stddev() - 7f64.sqrt()).abs() < 1e-9);
         assert_eq!((steps.current.gauges["g"], steps.current.counters.len()), (1.0, 0));
+    }
+
+    #[test]
+    fn a_step_has_its_time_in_words() {
+        let step = Interval { start_unix: 1_795_226_020, ..Interval::default() };
+        assert_eq!(step.timestamp(), "2026-11-21 01:53:40 +0000 UTC");
     }
 
     #[test]

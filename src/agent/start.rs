@@ -18,7 +18,7 @@ use crs_types::NodeId;
 use sd_notify::NotifyState;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::agent::{Agent, Parts, check_settings, node_of};
 use crate::banner;
@@ -47,7 +47,7 @@ pub type Serve = Box<dyn FnOnce(Arc<Agent>, CancellationToken) -> Vec<(&'static 
 
 /// Sockets that are bound, and what to do with them once the agent runs.
 pub struct Listeners {
-    /// What is logged for each: `HTTP`, address, network.
+    /// What each is: `HTTP`, address, network.
     pub bound: Vec<(&'static str, String, &'static str)>,
     /// Starts serving.
     pub serve: Serve,
@@ -142,7 +142,6 @@ struct Running {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
     stop: CancellationToken,
     signals: Signals,
-    bound: Vec<(&'static str, String, &'static str)>,
     _pid_file: Option<PidFile>,
     _data_dir: Option<DataDir>,
 }
@@ -187,19 +186,13 @@ async fn start(launch: Launch, log: LogHandle) -> Result<Running, String> {
         let watch = watch_files(agent.clone(), launch.watched, stop.child_token());
         spawn("configuration watch", Box::pin(endless(watch)));
     }
+    for (what, address, network) in &listeners.bound {
+        debug!(target: "agent", what, %address, network, "Bound");
+    }
     for (name, task) in (listeners.serve)(agent.clone(), stop.child_token()) {
         spawn(name, task);
     }
-    Ok(Running {
-        agent,
-        server,
-        tasks,
-        stop,
-        signals,
-        bound: listeners.bound,
-        _pid_file: pid_file,
-        _data_dir: data_dir,
-    })
+    Ok(Running { agent, server, tasks, stop, signals, _pid_file: pid_file, _data_dir: data_dir })
 }
 
 async fn endless(task: impl Future<Output = ()>) -> Result<(), String> {
@@ -268,9 +261,6 @@ async fn reap(agent: Arc<Agent>, stop: CancellationToken) {
 
 impl Running {
     async fn serve(mut self) -> u8 {
-        for (what, address, network) in &self.bound {
-            info!(target: "agent", address = %address, network, "Started {what} server");
-        }
         let name = self.agent.config().node_name.clone();
         notify(&[NotifyState::Ready, NotifyState::Status(&format!("Node {name} serves"))]);
         if !self.agent.config().log.json {
@@ -363,6 +353,7 @@ async fn shut_down(
 ) {
     info!(target: "agent", "Requesting shutdown");
     stop.cancel();
+    agent.log().end_monitors();
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_DEADLINE, all).await.is_err() {
         warn!(target: "agent", cut = tasks.len(), "Tasks did not end in time and are cut off");

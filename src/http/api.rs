@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crs_acl::Authorizer;
+use crs_agent::Agent;
 use crs_server::Server;
 use crs_types::{Datacenter, Error, NodeName, Secret};
 use http::header::{HeaderName, HeaderValue};
@@ -64,16 +65,32 @@ impl Default for Settings {
 }
 
 /// The context of all handlers. Shared by reference.
-#[derive(Debug)]
 pub struct Api {
     settings: Settings,
     server: Arc<Server>,
+    agent: Option<Arc<Agent>>,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl Api {
     /// The API of this server.
     pub fn new(settings: Settings, server: Arc<Server>) -> Api {
-        Api { settings, server }
+        Api { settings, server, agent: None }
+    }
+
+    /// With the agent that runs in this process.
+    pub fn with_agent(self, agent: Arc<Agent>) -> Api {
+        Api { agent: Some(agent), ..self }
+    }
+
+    /// The agent that runs in this process.
+    pub fn agent(&self) -> Option<&Arc<Agent>> {
+        self.agent.as_ref()
     }
 
     /// How it is configured.

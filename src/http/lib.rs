@@ -16,6 +16,7 @@
 //! - An error is a status of the one table in `error`, and plain text.
 //! - Tokens do not reach the log. Every size, count and wait from outside has a limit.
 
+mod agent;
 mod api;
 mod body;
 mod call;

@@ -293,7 +293,7 @@ impl Future for Caught {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         // The future is not polled again after a panic: it ends here.
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+        match catch_unwind(AssertUnwindSafe(|| crs_agent::caught(|| self.0.as_mut().poll(cx)))) {
             Ok(poll) => poll,
             Err(_) => {
                 error!(target: "agent.http", "A handler panicked; the request answers 500");

@@ -54,11 +54,6 @@ pub(crate) async fn config(_: Call) -> Outcome {
     Err(not_there("Configuration entries are"))
 }
 
-/// `/v1/agent/`, as far as the agent does not serve it.
-pub(crate) async fn agent(_: Call) -> Outcome {
-    Err(not_there("This agent endpoint is"))
-}
-
 /// `/v1/internal/`.
 pub(crate) async fn internal(_: Call) -> Outcome {
     Err(not_there("The endpoints behind the web page are"))

@@ -137,7 +137,7 @@ impl Visit for Collect<'_> {
 }
 
 /// RFC 3339 in UTC with so many decimals of a second.
-fn timestamp(since_epoch: Duration, decimals: usize) -> String {
+pub(crate) fn timestamp(since_epoch: Duration, decimals: usize) -> String {
     let seconds = since_epoch.as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);

@@ -133,6 +133,22 @@ pub fn check_definition(bytes: &[u8]) -> Result<CheckSpec, Failure> {
     Ok(spec)
 }
 
+/// Reads the body of `agent/check/update`: status and output, as they were given.
+///
+/// # Errors
+/// Consul's texts, 400.
+pub(crate) fn check_update(bytes: &[u8]) -> Result<(String, String), Failure> {
+    decoded(bytes, |d, json| {
+        let (mut status, mut output) = (String::new(), String::new());
+        let name = ("", "agent.checkUpdate");
+        d.fields(json, name, &["Status", "Output"], Unknown::Refuse, |d, field, json| match field {
+            "Status" => status = d.string(json),
+            _ => output = d.string(json),
+        });
+        (status, output)
+    })
+}
+
 /// A check as it was written, before its kind is known.
 #[derive(Debug, Default, PartialEq)]
 struct CheckBody {

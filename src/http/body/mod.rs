@@ -11,6 +11,7 @@ mod mesh;
 mod syntax;
 
 pub(crate) use catalog::{deregistration, registration};
+pub(crate) use definition::check_update;
 pub use definition::{check_definition, service_definition};
 
 use crate::error::Failure;
