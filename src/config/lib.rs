@@ -43,7 +43,7 @@ pub use config::{
 pub use definition::check_metadata;
 pub use diagnostic::{Diagnostic, Errors, Stage};
 pub use flags::{AGENT_FLAGS, AgentFlag, FlagError, FlagKind, Flags};
-pub use load::{Loaded, Request, load};
+pub use load::{Loaded, Request, load, load_services};
 pub use placeholder::{Lookup, NoLookup};
 pub use raw::RawConfig;
 pub use reload::{ReloadPlan, Reloadable, diff};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crs_types::{Datacenter, NodeId, NodeName};
+use crs_types::{Datacenter, NodeId, NodeName, ServiceSpec};
 
 use crate::config::{Config, Gossip, GossipTiming, Join, RetryJoin};
 use crate::definition::{check_metadata, services_and_checks};
@@ -72,6 +72,29 @@ pub fn load(request: &Request<'_>) -> Result<Loaded, Errors> {
     errors.extend(reading.errors);
     warnings.extend(reading.warnings);
     if errors.is_empty() { Ok(Loaded { config, warnings }) } else { Err(Errors(errors)) }
+}
+
+/// Only the services of the sources, for a command that registers them; nothing else has to be there or to make sense.
+///
+/// # Errors
+/// Everything that is wrong with the sources' keys and with the services.
+pub fn load_services(request: &Request<'_>) -> Result<Vec<ServiceSpec>, Errors> {
+    let mut raw = RawConfig::default();
+    let mut errors = Vec::new();
+    for source in request.files {
+        match parse(source, request.lookup) {
+            Ok((one, faults, _)) => {
+                raw.merge(one);
+                errors.extend(faults);
+            }
+            Err(fault) => errors.push(fault),
+        }
+    }
+    let mut reading = Reading::new(&raw);
+    // Whether scripts are allowed is the agent's to say.
+    let (services, _) = services_and_checks(&mut reading, true);
+    errors.extend(reading.errors);
+    if errors.is_empty() { Ok(services) } else { Err(Errors(errors)) }
 }
 
 /// One source, checked against the table of keys.
