@@ -90,7 +90,8 @@ pub(crate) fn verify(source: impl Read) -> Result<Meta, Fault> {
     let list = list.ok_or_else(|| Fault::Layout("SHA256SUMS is missing".into()))?;
     let list = String::from_utf8_lossy(&list);
     for (name, sum) in &sums {
-        let listed = list.lines().filter_map(|line| line.split_once(' ')).find(|(_, file)| file.trim() == name);
+        let listed =
+            list.lines().filter_map(|line| line.split_once(' ')).find(|(_, file)| file.trim() == name);
         if listed.is_none_or(|(listed, _)| listed != sum) {
             return Err(Fault::Sum(name.clone()));
         }
@@ -99,7 +100,8 @@ pub(crate) fn verify(source: impl Read) -> Result<Meta, Fault> {
         return Err(Fault::Layout("state.bin is missing".into()));
     }
     let meta = meta.ok_or_else(|| Fault::Layout("meta.json is missing".into()))?;
-    serde_json::from_slice(&meta).map_err(|error| Fault::Layout(format!("failed to decode snapshot metadata: {error}")))
+    serde_json::from_slice(&meta)
+        .map_err(|error| Fault::Layout(format!("failed to decode snapshot metadata: {error}")))
 }
 
 /// The next file's name and size; `None` at the end.
@@ -159,7 +161,8 @@ mod tests {
         let good = archive(&[("meta.json", meta), ("state.bin", state), ("SHA256SUMS", sums.as_bytes())]);
         let found = verify(good.as_slice()).unwrap();
         assert_eq!((found.id.as_str(), found.index, found.term), ("2-3-4", 3, 2));
-        let changed = archive(&[("meta.json", meta), ("state.bin", b"stale"), ("SHA256SUMS", sums.as_bytes())]);
+        let changed =
+            archive(&[("meta.json", meta), ("state.bin", b"stale"), ("SHA256SUMS", sums.as_bytes())]);
         assert!(matches!(verify(changed.as_slice()), Err(Fault::Sum(name)) if name == "state.bin"));
         let missing = archive(&[("meta.json", meta), ("SHA256SUMS", sums.as_bytes())]);
         assert!(verify(missing.as_slice()).is_err());

@@ -66,7 +66,8 @@ fn asked(root: &Command, words: &[String], warnings: &mut Vec<String>) -> Asked 
             rest = after;
             break;
         }
-        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty())
+        let Some(flag) =
+            word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty())
         else {
             break;
         };
@@ -99,10 +100,19 @@ fn asked(root: &Command, words: &[String], warnings: &mut Vec<String>) -> Asked 
                     let given = format!("--{name}");
                     out.retain(|word| *word != given);
                 }
-                Some(value) => return bad(format!("invalid boolean value {value:?} for -{name}: parse error")),
+                Some(value) => {
+                    return bad(format!("invalid boolean value {value:?} for -{name}: parse error"));
+                }
             }
             continue;
         }
+        // A boolean that is kept as text, because its default is not false or because false must be said.
+        let value = match value {
+            None if arg.get_num_args().is_some_and(|count| count.min_values() == 0) => {
+                Some("true".to_owned())
+            }
+            value => value,
+        };
         let value = match (value, rest) {
             (Some(value), _) => value,
             (None, [next, after @ ..]) => {
@@ -133,10 +143,16 @@ mod tests {
         let option = |name: &'static str| Arg::new(name).long(name);
         let words = || Arg::new("args").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
         Command::new("crs")
-            .subcommand(Command::new("agent").arg(flag("server")).arg(option("datacenter")).arg(option("data-dir")))
+            .subcommand(
+                Command::new("agent").arg(flag("server")).arg(option("datacenter")).arg(option("data-dir")),
+            )
             .subcommand(
                 Command::new("kv").subcommand(
-                    Command::new("put").arg(flag("cas")).arg(option("flags")).arg(option("http-addr")).arg(words()),
+                    Command::new("put")
+                        .arg(flag("cas"))
+                        .arg(option("flags"))
+                        .arg(option("http-addr"))
+                        .arg(words()),
                 ),
             )
     }

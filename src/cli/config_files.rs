@@ -91,7 +91,9 @@ impl Lookup for Outside {
         let text = |error: std::io::Error| crs_client::system_text(&error);
         let size = std::fs::metadata(path).map_err(text)?.len();
         if size > MAX_PLACEHOLDER_BYTES {
-            return Err(format!("it has {size} bytes, more than the {MAX_PLACEHOLDER_BYTES} that a value may have"));
+            return Err(format!(
+                "it has {size} bytes, more than the {MAX_PLACEHOLDER_BYTES} that a value may have"
+            ));
         }
         std::fs::read_to_string(path).map_err(text)
     }

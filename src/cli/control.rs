@@ -41,7 +41,10 @@ pub(crate) struct Leave {
 impl Leave {
     pub(crate) async fn run(self, out: &mut Out) -> Outcome {
         if !self.args.is_empty() {
-            return Err(Failure::with_help(format!("Error found unexpected args: [{}]", self.args.join(" "))));
+            return Err(Failure::with_help(format!(
+                "Error found unexpected args: [{}]",
+                self.args.join(" ")
+            )));
         }
         let answer = self.http.client()?.put("/v1/agent/leave", &[], "").await;
         answer.and_then(Response::ok).during("Error leaving")?;

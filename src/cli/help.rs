@@ -23,7 +23,8 @@ pub(crate) fn long(root: &Command, path: &[String]) -> String {
         (false, true) => format!("Usage: {name} <subcommand> [options] [args]\n"),
         (false, false) => {
             let words = command.get_positionals().next().and_then(|arg| arg.get_value_names());
-            let words = words.and_then(|names| names.first()).map(|name| format!(" {name}")).unwrap_or_default();
+            let words =
+                words.and_then(|names| names.first()).map(|name| format!(" {name}")).unwrap_or_default();
             format!("Usage: {name} [options]{words}\n")
         }
     };

@@ -235,7 +235,8 @@ impl Put {
                     base64::DecodeError::InvalidByte(at, _) => at,
                     _ => data.len(),
                 };
-                let text = format!("Error! Cannot base 64 decode data: illegal base64 data at input byte {at}");
+                let text =
+                    format!("Error! Cannot base 64 decode data: illegal base64 data at input byte {at}");
                 Failure::new(text)
             })?
         } else {

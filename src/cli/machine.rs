@@ -101,7 +101,8 @@ mod tests {
     fn finds_the_loopback_address() {
         let machine = machine();
         assert!(!machine.hostname.is_empty());
-        let lo = machine.interfaces.iter().find(|one| one.address == IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
+        let lo =
+            machine.interfaces.iter().find(|one| one.address == IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
         assert!(lo.loopback && lo.up && lo.prefix == 8, "{lo:?}");
     }
 }

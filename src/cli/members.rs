@@ -59,7 +59,11 @@ impl Member {
     }
 
     fn address(&self) -> String {
-        if self.addr.contains(':') { format!("[{}]:{}", self.addr, self.port) } else { format!("{}:{}", self.addr, self.port) }
+        if self.addr.contains(':') {
+            format!("[{}]:{}", self.addr, self.port)
+        } else {
+            format!("{}:{}", self.addr, self.port)
+        }
     }
 
     fn segment(&self) -> &str {

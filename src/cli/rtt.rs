@@ -94,7 +94,9 @@ impl Rtt {
         };
         let (a, b) = (of(&first)?, of(&second)?);
         let pair = a.iter().find_map(|a| b.iter().find(|b| b.segment == a.segment).map(|b| (a, b)));
-        let Some((a, b)) = pair else { return Err(Failure::new("Could not find a compatible coordinate for nodes")) };
+        let Some((a, b)) = pair else {
+            return Err(Failure::new("Could not find a compatible coordinate for nodes"));
+        };
         let ms = a.coord.seconds_to(&b.coord) * 1000.0;
         let which = if self.wan { "WAN" } else { "LAN" };
         out.line(format_args!("Estimated {first} <-> {second} rtt: {ms:.3} ms (using {which} coordinates)"));

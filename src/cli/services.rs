@@ -140,7 +140,8 @@ fn services_of(files: &[String]) -> Result<Vec<ServiceSpec>, Failure> {
             machine: &machine,
             lookup: &lookup(),
         };
-        let loaded = crs_config::load_services(&request).map_err(|error| Failure::new(format!("Error: {error}")))?;
+        let loaded =
+            crs_config::load_services(&request).map_err(|error| Failure::new(format!("Error: {error}")))?;
         found.extend(loaded);
     }
     Ok(found)
@@ -165,9 +166,10 @@ fn register_body(service: &ServiceSpec) -> Value {
         body["Token"] = service.token.reveal().as_str().into();
     }
     if !service.tagged_addresses.is_empty() {
-        let addresses = service.tagged_addresses.iter().map(|(tag, address)| {
-            (tag.clone(), json!({ "Address": address.address, "Port": address.port }))
-        });
+        let addresses = service
+            .tagged_addresses
+            .iter()
+            .map(|(tag, address)| (tag.clone(), json!({ "Address": address.address, "Port": address.port })));
         body["TaggedAddresses"] = Value::Object(addresses.collect());
     }
     body

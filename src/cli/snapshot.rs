@@ -63,7 +63,8 @@ impl Save {
         // What is not verified never has the name that was asked for.
         let unverified = format!("{file}.unverified");
         let what = format!("Error writing unverified snapshot file: open {unverified}");
-        let writing = |error: std::io::Error| Failure::new(format!("{what}: {}", crs_client::system_text(&error)));
+        let writing =
+            |error: std::io::Error| Failure::new(format!("{what}: {}", crs_client::system_text(&error)));
         let mut target = File::create(&unverified).map_err(writing)?;
         let _cleaner = Remove(Path::new(&unverified));
         while let Some(piece) = stream.chunk().await.during(WHAT)? {

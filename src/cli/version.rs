@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use rand::Rng as _;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::failure::{Failure, OK, Outcome};
 use crate::output::Out;
@@ -53,7 +53,10 @@ pub(crate) struct Keygen {
 
 impl Keygen {
     pub(crate) fn run(self, out: &mut Out) -> Outcome {
-        let key: [u8; 32] = rand::rng().random();
+        let mut key = [0; 32];
+        SystemRandom::new()
+            .fill(&mut key)
+            .map_err(|_| Failure::new("Error reading random data: the system gives none"))?;
         out.line(STANDARD.encode(key));
         Ok(OK)
     }

@@ -31,7 +31,7 @@ pub(crate) struct Watch {
     #[arg(long, default_value = "")]
     service: String,
     /// Run the program through a shell (the default; -shell=false does not).
-    #[arg(long, default_value = "true")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
     shell: String,
     /// State of checks to watch.
     #[arg(long, default_value = "")]
@@ -72,7 +72,11 @@ impl Watch {
         let plan = self.plan()?;
         let client = self.server.client()?;
         // As Consul does: a wrong address is told at once, not retried.
-        client.get("/v1/agent/self", &[]).await.and_then(Response::ok).during("Error querying Consul agent")?;
+        client
+            .get("/v1/agent/self", &[])
+            .await
+            .and_then(Response::ok)
+            .during("Error querying Consul agent")?;
         let query: Vec<(&str, &str)> =
             plan.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         if self.args.is_empty() {
@@ -94,7 +98,11 @@ impl Watch {
             let value = match next.and_then(|answer| plan.view.read(answer, &self.name)) {
                 Ok(value) => value,
                 Err(error) => {
-                    out.error(format_args!("Watch (type: {}) errored: {error}, retry in {:?}", self.kind, watch.backoff.after(watch.failures())));
+                    out.error(format_args!(
+                        "Watch (type: {}) errored: {error}, retry in {:?}",
+                        self.kind,
+                        watch.backoff.after(watch.failures())
+                    ));
                     continue;
                 }
             };
@@ -217,8 +225,11 @@ impl Watch {
             ("state", !self.state.is_empty()),
             ("tag", !self.tag.is_empty()),
         ];
-        let unknown: Vec<&str> =
-            given.iter().filter(|(name, given)| *given && !known.contains(name)).map(|(name, _)| *name).collect();
+        let unknown: Vec<&str> = given
+            .iter()
+            .filter(|(name, given)| *given && !known.contains(name))
+            .map(|(name, _)| *name)
+            .collect();
         if !unknown.is_empty() {
             return fail(&format!("Invalid parameters: [{}]", unknown.join(" ")));
         }
