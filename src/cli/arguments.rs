@@ -131,7 +131,10 @@ fn asked(root: &Command, words: &[String], warnings: &mut Vec<String>) -> Asked 
 }
 
 fn find<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
-    command.get_arguments().find(|arg| arg.get_long() == Some(name))
+    let is_named = |arg: &&Arg| {
+        arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|aliases| aliases.contains(&name))
+    };
+    command.get_arguments().find(is_named)
 }
 
 #[cfg(test)]

@@ -80,7 +80,8 @@ fn flags(command: &Command) -> Vec<&Arg> {
 }
 
 fn takes_value(arg: &Arg) -> bool {
-    !matches!(arg.get_action(), ArgAction::SetTrue)
+    let may_be_bare = arg.get_num_args().is_some_and(|count| count.min_values() == 0);
+    !matches!(arg.get_action(), ArgAction::SetTrue) && !may_be_bare
 }
 
 fn help_of(arg: &Arg) -> String {

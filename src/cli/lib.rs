@@ -112,7 +112,11 @@ pub fn main() -> ExitCode {
 
 /// The template watcher has consul-template's exit codes.
 fn flag_fault(path: &[String]) -> ExitCode {
-    if path.first().is_some_and(|name| name == "template") { template::usage_code() } else { ExitCode::FAILURE }
+    if path.first().is_some_and(|name| name == "template") {
+        template::usage_code()
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn run(command: Command, out: &mut Out) -> Outcome {
