@@ -215,9 +215,9 @@ async fn mistakes_answer_consuls_status_and_text() {
         ("PUT", "/v1/acl/token", StatusCode::UNAUTHORIZED, "ACL support disabled"),
         (
             "PUT",
-            "/v1/session/create",
+            "/v1/snapshot",
             StatusCode::NOT_IMPLEMENTED,
-            "Sessions and locks are not part of this version of crs",
+            "Snapshots over HTTP are not part of this version of crs",
         ),
         ("POST", "/v1/kv/a", StatusCode::METHOD_NOT_ALLOWED, "method POST not allowed"),
         ("HEAD", "/v1/kv/a", StatusCode::METHOD_NOT_ALLOWED, "method HEAD not allowed"),
@@ -357,4 +357,125 @@ async fn the_configuration_may_block_paths_and_writes() {
     let write = client.put("/v1/kv/a", "1").await;
     assert_eq!((write.status, write.body.as_str()), (StatusCode::FORBIDDEN, "Access is restricted"));
     assert_eq!(client.get("/v1/status/leader").await.status, StatusCode::OK);
+}
+
+const NODE: &str = r#"{"Node":"n1","Address":"1","Check":{"CheckID":"serfHealth","Name":"Serf Health Status","Status":"passing"}}"#;
+
+#[tokio::test]
+async fn sessions_hold_locks() {
+    let client = Client::new(Settings { node: "n1".into(), ..Settings::default() }).await;
+    client.register(NODE).await;
+    let create =
+        client.put("/v1/session/create", r#"{"Name":"n","TTL":"15s","LockDelay":5,"Bogus":1}"#).await;
+    let id = create.body.trim_start_matches(r#"{"ID":""#).trim_end_matches(r#""}"#).to_owned();
+    assert_eq!((create.status, id.len()), (StatusCode::OK, 36), "{}", create.body);
+    let session = format!(
+        r#"[{{"ID":"{id}","Name":"n","Node":"n1","LockDelay":5000000000,"Behavior":"release","TTL":"15s","NodeChecks":["serfHealth"],"ServiceChecks":null,"CreateIndex":2,"ModifyIndex":2}}]"#
+    );
+    for uri in
+        [format!("/v1/session/info/{id}"), "/v1/session/node/n1".to_owned(), "/v1/session/list".to_owned()]
+    {
+        let answer = client.get(&uri).await;
+        assert_eq!(
+            (answer.body, answer.headers.contains_key("x-consul-index")),
+            (session.clone(), true),
+            "{uri}"
+        );
+    }
+    assert_eq!(client.put(&format!("/v1/session/renew/{id}"), "").await.body, session);
+    assert_eq!(client.put(&format!("/v1/kv/lock?acquire={id}"), "v").await.body, "true");
+    let locked = client.get("/v1/kv/lock").await.body;
+    assert!(
+        locked.contains(&format!(r#""LockIndex":1,"Key":"lock","Flags":0,"Value":"dg==","Session":"{id}""#)),
+        "{locked}"
+    );
+    let other = "40e4a748-2192-161a-0510-9bf59fe950b5";
+    assert_eq!(client.put(&format!("/v1/kv/lock?release={other}"), "").await.body, "false");
+    assert_eq!(client.put(&format!("/v1/kv/lock?release={id}"), "").await.body, "true");
+    assert_eq!(client.put(&format!("/v1/session/destroy/{id}"), "").await.body, "true");
+    assert_eq!(client.get("/v1/session/list").await.body, "[]");
+}
+
+#[tokio::test]
+async fn what_sessions_refuse_is_named() {
+    let client = Client::new(Settings { node: "n1".into(), ..Settings::default() }).await;
+    client.register(NODE).await;
+    let (bad, failed) = (StatusCode::BAD_REQUEST, StatusCode::INTERNAL_SERVER_ERROR);
+    for (uri, body, status, text) in [
+        (
+            "/v1/session/create",
+            r#"{"TTL":5}"#,
+            bad,
+            "Request decode failed: json: cannot unmarshal number into Go struct field .TTL of type string",
+        ),
+        (
+            "/v1/session/create",
+            r#"{"LockDelay":"zz"}"#,
+            bad,
+            "Request decode failed: time: invalid duration \"zz\"",
+        ),
+        (
+            "/v1/session/create",
+            r#"{"TTL":"5s"}"#,
+            failed,
+            "Invalid Session TTL '5000000000', must be between [10s=24h0m0s]",
+        ),
+        ("/v1/session/create", r#"{"Behavior":"zz"}"#, failed, "Invalid Behavior setting 'zz'"),
+        ("/v1/session/create", r#"{"Node":"none"}"#, failed, "Missing node registration"),
+        ("/v1/session/create", r#"{"Checks":["nochk"]}"#, failed, "Missing check 'nochk' registration"),
+        ("/v1/session/renew/", "", bad, "Missing session"),
+        ("/v1/session/renew/x", "", failed, "failed session lookup: index error: UUID must be 36 characters"),
+        (
+            "/v1/session/destroy/40e4a748-2192-161a-0510-9bf59fe950bZ",
+            "",
+            failed,
+            "failed session lookup: index error: Invalid UUID: encoding/hex: invalid byte: U+007A 'z'",
+        ),
+        (
+            "/v1/session/renew/40e4a748-2192-161a-0510-9bf59fe950b5",
+            "",
+            StatusCode::NOT_FOUND,
+            "Session id '40e4a748-2192-161a-0510-9bf59fe950b5' not found",
+        ),
+        ("/v1/kv/q?acquire=", "v", failed, "missing session"),
+        ("/v1/kv/q?acquire=x", "v", failed, "failed session lookup: index error: UUID must be 36 characters"),
+        (
+            "/v1/kv/q?acquire=40e4a748-2192-161a-0510-9bf59fe950b5",
+            "v",
+            failed,
+            "invalid session \"40e4a748-2192-161a-0510-9bf59fe950b5\"",
+        ),
+    ] {
+        let answer = client.put(uri, body).await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, text), "{uri} {body}");
+    }
+}
+
+#[tokio::test]
+async fn transactions_answer_all_or_nothing() {
+    let client = Client::new(Settings::default()).await;
+    let (ok, conflict, bad) = (StatusCode::OK, StatusCode::CONFLICT, StatusCode::BAD_REQUEST);
+    const READ: &str = r#","Index":0,"LastContact":0,"KnownLeader":true,"ConsistencyLevel":""}"#;
+    for (body, status, text) in [
+        ("", bad, "Failed to parse body: EOF".to_owned()),
+        ("{}", bad, "Failed to parse body: json: cannot unmarshal object into Go value of type api.TxnOps".to_owned()),
+        (r#"[{"Bogus":1}]"#, bad, r#"Failed to parse body: json: unknown field "Bogus""#.to_owned()),
+        (r#"[{"KV":{"Verb":1}}]"#, bad, "Failed to parse body: json: cannot unmarshal number into Go struct field KVTxnOp.KV.Verb of type api.KVOp".to_owned()),
+        (r#"[{"KV":{"Verb":"set","Key":"t1","Value":"!!"}}]"#, bad, "Failed to parse body: illegal base64 data at input byte 0".to_owned()),
+        (r#"[{"KV":{"Flags":-1}}]"#, bad, "Failed to parse body: json: cannot unmarshal number -1 into Go struct field KVTxnOp.KV.Flags of type uint64".to_owned()),
+        ("[{}]", ok, format!(r#"{{"Results":[],"Errors":null{READ}"#)),
+        (r#"[{"KV":{"Verb":"set","Key":"t1","Value":"aGk=","Flags":7}}]"#, ok, r#"{"Results":[{"KV":{"LockIndex":0,"Key":"t1","Flags":7,"Value":null,"CreateIndex":1,"ModifyIndex":1}}],"Errors":null}"#.to_owned()),
+        (r#"[{"kv":{"verb":"get","key":"t1"}}]"#, ok, format!(r#"{{"Results":[{{"KV":{{"LockIndex":0,"Key":"t1","Flags":7,"Value":"aGk=","CreateIndex":1,"ModifyIndex":1}}}}],"Errors":null{READ}"#)),
+        (r#"[{"KV":{"Verb":"get","Key":"none"}}]"#, conflict, format!(r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":"key \"none\" doesn't exist"}}]{READ}"#)),
+        (r#"[{"KV":{"Verb":"bogus","Key":"a"}}]"#, conflict, format!(r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":"unknown KV verb \"bogus\""}}]{READ}"#)),
+        (r#"[{"KV":{"Verb":"cas","Key":"t1","Index":0,"Value":"eA=="}}]"#, conflict, r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to set key \"t1\", index is stale"}]}"#.to_owned()),
+        (r#"[{"Node":{"Verb":"set","Node":{"Node":"tn","Address":"1.1.1.1","Meta":{"a":"b"}}}}]"#, ok, r#"{"Results":[{"Node":{"ID":"","Node":"tn","Address":"1.1.1.1","Datacenter":"dc1","TaggedAddresses":null,"Meta":{"a":"b"},"CreateIndex":4,"ModifyIndex":4}}],"Errors":null}"#.to_owned()),
+    ] {
+        let answer = client.put("/v1/txn", body).await;
+        assert_eq!((answer.status, answer.body), (status, text), "{body}");
+    }
+    let many = format!("[{}]", vec![r#"{"KV":{"Verb":"get","Key":"a"}}"#; 65].join(","));
+    let answer = client.ask("PUT", "/v1/txn", many).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(answer.body, "Transaction contains too many operations (65 > 64)");
 }

@@ -66,7 +66,7 @@ pub(crate) async fn datacenters(call: Call) -> Outcome {
     json::push_list(&mut out, [&call.settings().datacenter], |out, dc| json::push_string(out, dc.as_str()));
     // No headers of a read here, only the cache's.
     Ok(if options.cached && call.settings().use_cache {
-        Reply::json(out).as_cache_hit()
+        Reply::json(out).cache_hit()
     } else {
         Reply::json(out)
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crs_acl::{Access, Authorizer, Resource};
 use crs_store::{Found, KvCondition, Topic};
-use crs_types::Index;
+use crs_types::{Index, SessionId};
 use http::StatusCode;
 use http::header::HeaderValue;
 
@@ -167,6 +167,21 @@ fn condition(cas: Option<u64>) -> KvCondition {
     cas.map_or(KvCondition::None, |index| KvCondition::Cas(Index(index)))
 }
 
+/// `?acquire=` and `?release=`.
+fn lock(call: &Call) -> Result<KvCondition, Failure> {
+    let session = |name| match call.param(name) {
+        "" => Err(Failure::refused("missing session")),
+        id => Ok(SessionId::from(id)),
+    };
+    if call.has_param("acquire") {
+        return session("acquire").map(KvCondition::Acquire);
+    }
+    if call.has_param("release") {
+        return session("release").map(KvCondition::Release);
+    }
+    Ok(KvCondition::None)
+}
+
 pub(crate) async fn put(mut call: Call) -> Outcome {
     check_key(&call)?;
     call.refuse_namespace()?;
@@ -180,13 +195,12 @@ pub(crate) async fn put(mut call: Call) -> Outcome {
     let limit = call.settings().kv_max_value_size_bytes;
     let value = call.read_body(limit, "kv_max_value_size").await?;
     call.require_own_datacenter()?;
-    for lock in ["acquire", "release"] {
-        if call.has_param(lock) {
-            return Err(crate::unbuilt::sessions());
-        }
-    }
+    let condition = match cas {
+        Some(_) => condition(cas),
+        None => lock(&call)?,
+    };
     let authorizer = call.authorizer()?;
-    let held = call.api.server().kv_set(&authorizer, key, flags, value, condition(cas)).await?;
+    let held = call.api.server().kv_set(&authorizer, key, flags, value, condition).await?;
     Ok(Reply::bool(held))
 }
 

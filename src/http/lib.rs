@@ -32,8 +32,10 @@ mod options;
 mod params;
 mod reply;
 mod route;
+mod session;
 mod status;
 mod table;
+mod txn;
 mod unbuilt;
 
 pub use api::{Api, Settings};

@@ -123,6 +123,21 @@ pub(crate) fn parse_uint(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("strconv.ParseUint: parsing {}: value out of range", go_quote(text)))
 }
 
+/// Consul's check of an id that it looks up, with its words.
+pub(crate) fn check_uuid(text: &str) -> Result<(), String> {
+    if text.len() != 36 {
+        return Err("UUID must be 36 characters".to_owned());
+    }
+    let hyphens = text.bytes().filter(|byte| *byte == b'-').count();
+    if hyphens > 4 {
+        return Err(format!("UUID should have maximum of 4 \"-\"; got {hyphens}"));
+    }
+    match text.chars().find(|c| *c != '-' && !c.is_ascii_hexdigit()) {
+        Some(c) => Err(format!("Invalid UUID: encoding/hex: invalid byte: U+{:04X} '{c}'", c as u32)),
+        None => Ok(()),
+    }
+}
+
 /// Go's `%q`.
 pub(crate) fn go_quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);

@@ -121,8 +121,14 @@ impl Reply {
         self
     }
 
+    /// The headers of a read that has no index.
+    pub(crate) fn showing_leader(self) -> Reply {
+        self.with_header(X_CONSUL_KNOWNLEADER, HeaderValue::from_static("true"))
+            .with_header(X_CONSUL_LASTCONTACT, ZERO)
+    }
+
     /// The headers of an answer from the agent's cache.
-    pub(crate) fn as_cache_hit(self) -> Reply {
+    pub(crate) fn cache_hit(self) -> Reply {
         self.with_header(X_CACHE, HeaderValue::from_static("HIT")).with_header(AGE, ZERO)
     }
 

@@ -4,7 +4,7 @@ use crs_acl::{Access, Resource};
 use http::Method;
 
 use crate::route::{Right, Route};
-use crate::{agent, catalog, health, kv, status, unbuilt};
+use crate::{agent, catalog, health, kv, session, status, txn, unbuilt};
 
 use Access::{Read, Write};
 use Resource::{Acl, Agent, Event, Key, Keyring, Node, Operator, Query, Service, Session};
@@ -30,7 +30,7 @@ pub const ROUTES: &[Route] = routes![
     GET "/v1/kv/", Required(Key, Read), kv::get;
     PUT "/v1/kv/", Required(Key, Write), kv::put;
     DELETE "/v1/kv/", Required(Key, Write), kv::delete;
-    PUT "/v1/txn", Required(Key, Write), unbuilt::txn;
+    PUT "/v1/txn", Required(Key, Write), txn::run;
 
     PUT "/v1/catalog/register", Required(Node, Write), catalog::register;
     PUT "/v1/catalog/deregister", Required(Node, Write), catalog::deregister;
@@ -79,12 +79,12 @@ pub const ROUTES: &[Route] = routes![
     GET "/v1/agent/connect/ca/roots", Open, unbuilt::mesh;
     GET "/v1/agent/connect/ca/leaf/", Required(Service, Write), unbuilt::mesh;
 
-    PUT "/v1/session/create", Required(Session, Write), unbuilt::session;
-    PUT "/v1/session/destroy/", Required(Session, Write), unbuilt::session;
-    PUT "/v1/session/renew/", Required(Session, Write), unbuilt::session;
-    GET "/v1/session/info/", Filtered(Session, Read), unbuilt::session;
-    GET "/v1/session/node/", Filtered(Session, Read), unbuilt::session;
-    GET "/v1/session/list", Filtered(Session, Read), unbuilt::session;
+    PUT "/v1/session/create", Required(Session, Write), session::create;
+    PUT "/v1/session/destroy/", Required(Session, Write), session::destroy;
+    PUT "/v1/session/renew/", Required(Session, Write), session::renew;
+    GET "/v1/session/info/", Filtered(Session, Read), session::info;
+    GET "/v1/session/node/", Filtered(Session, Read), session::node;
+    GET "/v1/session/list", Filtered(Session, Read), session::all;
 
     PUT "/v1/event/fire/", Required(Event, Write), unbuilt::event;
     GET "/v1/event/list", Filtered(Event, Read), unbuilt::event;

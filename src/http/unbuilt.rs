@@ -9,21 +9,6 @@ fn not_there(what: &str) -> Failure {
     Failure::new(StatusCode::NOT_IMPLEMENTED, format!("{what} not part of this version of crs"))
 }
 
-/// Sessions and the locks made of them.
-pub(crate) fn sessions() -> Failure {
-    not_there("Sessions and locks are")
-}
-
-/// `/v1/session/`.
-pub(crate) async fn session(_: Call) -> Outcome {
-    Err(sessions())
-}
-
-/// `/v1/txn`.
-pub(crate) async fn txn(_: Call) -> Outcome {
-    Err(not_there("Transactions are"))
-}
-
 /// `/v1/query`.
 pub(crate) async fn query(_: Call) -> Outcome {
     Err(not_there("Prepared queries are"))

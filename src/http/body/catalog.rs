@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crs_server::Deregistration;
 use crs_store::Registration;
-use crs_types::{CheckDefinition, CheckStatus, HealthCheck, NodeService, ServiceAddress, Weights};
+use crs_types::{CheckDefinition, CheckStatus, HealthCheck, Index, NodeService, ServiceAddress, Weights};
 
 use super::decode::{Decoder, Unknown};
 use super::syntax::Json;
@@ -61,9 +61,9 @@ pub(crate) fn registration(bytes: &[u8]) -> Result<RegisterRequest, Failure> {
             "Address" => node.address = d.string(json),
             "TaggedAddresses" => node.tagged_addresses = d.pairs(json),
             "NodeMeta" => node.meta = d.pairs(json),
-            "Service" => *service = (*json != Json::Null).then(|| node_service(d, json)),
-            "Check" if *json != Json::Null => checks.insert(0, health_check(d, json)),
-            "Checks" => checks.extend(d.list(json, "structs.HealthChecks", health_check)),
+            "Service" => *service = (*json != Json::Null).then(|| node_service(d, json).0),
+            "Check" if *json != Json::Null => checks.insert(0, typed_check(d, json)),
+            "Checks" => checks.extend(d.list(json, "structs.HealthChecks", typed_check)),
             "SkipNodeUpdate" => *skip = d.bool(json),
             "Namespace" => no_namespace(d),
             _ => {}
@@ -103,7 +103,8 @@ fn no_namespace(d: &mut Decoder) {
     d.fail("json: unknown field \"Namespace\" - Namespaces are a Consul Enterprise feature".to_owned());
 }
 
-fn node_service(d: &mut Decoder, json: &Json) -> NodeService {
+/// A service and the modify index that came with it.
+pub(super) fn node_service(d: &mut Decoder, json: &Json) -> (NodeService, Index) {
     const FIELDS: [&str; 15] = [
         "Kind",
         "ID",
@@ -121,7 +122,7 @@ fn node_service(d: &mut Decoder, json: &Json) -> NodeService {
         "ModifyIndex",
         "Namespace",
     ];
-    let mut service = NodeService::default();
+    let (mut service, mut index) = (NodeService::default(), Index::ZERO);
     let name = ("NodeService", "structs.NodeService");
     d.fields(json, name, &FIELDS, Unknown::Refuse, |d, field, json| match field {
         "Kind" => service.kind = d.string(json),
@@ -140,10 +141,11 @@ fn node_service(d: &mut Decoder, json: &Json) -> NodeService {
         "EnableTagOverride" => service.enable_tag_override = d.bool(json),
         "Proxy" => service.proxy = mesh::proxy(d, json),
         "Connect" => service.connect = mesh::connect(d, json).0,
+        "ModifyIndex" => index = d.index(json),
         "Namespace" => no_namespace(d),
         _ => {}
     });
-    service
+    (service, index)
 }
 
 /// `None` for null.
@@ -176,7 +178,22 @@ pub(super) fn service_addresses(
     addresses.unwrap_or_default()
 }
 
-fn health_check(d: &mut Decoder, json: &Json) -> HealthCheck {
+/// A check of a registration: one that says how it runs need not say what kind that is.
+fn typed_check(d: &mut Decoder, json: &Json) -> HealthCheck {
+    let (mut check, _) = health_check(d, json);
+    if check.kind.is_empty() && check.definition.interval > Duration::ZERO {
+        let kind = match &check.definition {
+            definition if !definition.http.is_empty() => "http",
+            definition if !definition.tcp.is_empty() => "tcp",
+            _ => "",
+        };
+        check.kind = kind.to_owned();
+    }
+    check
+}
+
+/// A check and the modify index that came with it.
+pub(super) fn health_check(d: &mut Decoder, json: &Json) -> (HealthCheck, Index) {
     const FIELDS: [&str; 14] = [
         "Node",
         "CheckID",
@@ -193,7 +210,7 @@ fn health_check(d: &mut Decoder, json: &Json) -> HealthCheck {
         "ModifyIndex",
         "Namespace",
     ];
-    let mut check = HealthCheck::default();
+    let (mut check, mut index) = (HealthCheck::default(), Index::ZERO);
     let name = ("HealthCheck", "structs.HealthCheck");
     d.fields(json, name, &FIELDS, Unknown::Refuse, |d, field, json| match field {
         "Node" => check.node = d.string(json).into(),
@@ -213,19 +230,11 @@ fn health_check(d: &mut Decoder, json: &Json) -> HealthCheck {
         "ServiceTags" => check.service_tags = d.strings(json),
         "Type" => check.kind = d.string(json),
         "Definition" => d.opaquely(|d| check.definition = check_definition(d, json)),
+        "ModifyIndex" => index = d.index(json),
         "Namespace" => no_namespace(d),
         _ => {}
     });
-    if check.kind.is_empty() && check.definition.interval > Duration::ZERO {
-        // A registration that says how a check runs need not say what kind that is.
-        let kind = match &check.definition {
-            definition if !definition.http.is_empty() => "http",
-            definition if !definition.tcp.is_empty() => "tcp",
-            _ => "",
-        };
-        check.kind = kind.to_owned();
-    }
-    check
+    (check, index)
 }
 
 /// The one struct whose unknown fields nobody minds.

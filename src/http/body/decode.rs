@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crs_types::parse_duration;
+use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeError, Engine as _};
+use bytes::Bytes;
+use crs_types::{Index, parse_duration};
 
 use super::syntax::Json;
 
@@ -122,6 +125,48 @@ impl Decoder {
             other => {
                 self.mismatch(other.kind(), "int");
                 0
+            }
+        }
+    }
+
+    pub(super) fn uint(&mut self, json: &Json) -> u64 {
+        match json {
+            Json::Number(text) => text.parse().unwrap_or_else(|_| {
+                self.mismatch(&format!("number {text}"), "uint64");
+                0
+            }),
+            Json::Null => 0,
+            other => {
+                self.mismatch(other.kind(), "uint64");
+                0
+            }
+        }
+    }
+
+    pub(super) fn index(&mut self, json: &Json) -> Index {
+        Index(self.uint(json))
+    }
+
+    /// Bytes, in base64.
+    pub(super) fn bytes(&mut self, json: &Json) -> Bytes {
+        match json {
+            Json::String(text) => {
+                // Go passes over line breaks.
+                let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+                STANDARD.decode(&text).map(Bytes::from).unwrap_or_else(|error| {
+                    let at = match error {
+                        DecodeError::InvalidByte(at, _)
+                        | DecodeError::InvalidLastSymbol { offset: at, .. } => at,
+                        _ => text.len() / 4 * 4,
+                    };
+                    self.fail(format!("illegal base64 data at input byte {at}"));
+                    Bytes::new()
+                })
+            }
+            Json::Null => Bytes::new(),
+            other => {
+                self.mismatch(other.kind(), "[]uint8");
+                Bytes::new()
             }
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crs_store::{KvRecord, Stored};
 use crs_types::{
-    CheckDefinition, HealthCheck, Index, KvEntry, Node, NodeService, ServiceAddress, Weights, format_duration,
+    CheckDefinition, CheckId, HealthCheck, Index, KvEntry, Node, NodeService, ServiceAddress, Session,
+    SessionBehavior, Weights, format_duration,
 };
 
 use super::text::{push_base64, push_bool, push_int, push_list, push_map, push_string, push_uint};
@@ -282,7 +283,8 @@ pub(crate) fn push_kv(out: &mut Vec<u8>, record: &KvRecord) {
     record.append_encoded(out, push_kv_entry);
 }
 
-fn push_kv_entry(entry: &KvEntry, out: &mut Vec<u8>) {
+/// A key with its value, outside of the store.
+pub(crate) fn push_kv_entry(entry: &KvEntry, out: &mut Vec<u8>) {
     out.reserve(entry.key.len() + entry.value.len() * 4 / 3 + 128);
     field!(out, r#"{"LockIndex":"#);
     push_uint(out, entry.lock_index);
@@ -297,4 +299,49 @@ fn push_kv_entry(entry: &KvEntry, out: &mut Vec<u8>) {
         push_string(out, session.as_str());
     }
     push_indexes(out, entry.create_index, entry.modify_index);
+}
+
+/// A session.
+pub(crate) fn push_session(out: &mut Vec<u8>, session: &Stored<Session>) {
+    let bytes = session.encoded::<OBJECT>(|stored| {
+        let session = &stored.value;
+        let mut out = Vec::with_capacity(256);
+        field!(out, r#"{"ID":"#);
+        push_string(&mut out, session.id.as_str());
+        field!(out, r#","Name":"#);
+        push_string(&mut out, &session.name);
+        field!(out, r#","Node":"#);
+        push_string(&mut out, session.node.as_str());
+        field!(out, r#","LockDelay":"#);
+        push_uint(&mut out, u64::try_from(session.lock_delay.as_nanos()).unwrap_or(u64::MAX));
+        field!(out, r#","Behavior":"#);
+        push_string(
+            &mut out,
+            match session.behavior {
+                SessionBehavior::Release => "release",
+                SessionBehavior::Delete => "delete",
+            },
+        );
+        field!(out, r#","TTL":"#);
+        push_string(&mut out, &session.ttl);
+        field!(out, r#","NodeChecks":"#);
+        push_checks(&mut out, session.node_checks.as_deref(), |out, id| push_string(out, id.as_str()));
+        field!(out, r#","ServiceChecks":"#);
+        push_checks(&mut out, session.service_checks.as_deref(), |out, id| {
+            field!(out, r#"{"ID":"#);
+            push_string(out, id.as_str());
+            field!(out, r#","Namespace":""}"#);
+        });
+        push_indexes(&mut out, stored.create_index, stored.modify_index);
+        out
+    });
+    out.extend_from_slice(bytes);
+}
+
+/// `null` where none were given.
+fn push_checks(out: &mut Vec<u8>, checks: Option<&[CheckId]>, push: impl FnMut(&mut Vec<u8>, &CheckId)) {
+    match checks {
+        Some(checks) => push_list(out, checks, push),
+        None => out.extend_from_slice(b"null"),
+    }
 }
