@@ -50,7 +50,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         // generous: 100,000 instances with a dozen fields each take about three million steps
-        Limits { steps: 200_000_000, output_bytes: 256 << 20, work_bytes: 1 << 30, depth: 100 }
+        Limits { steps: 20_000_000, output_bytes: 256 << 20, work_bytes: 1 << 30, depth: 100 }
     }
 }
 

@@ -44,3 +44,6 @@ pub use error::{Stage, TemplateError};
 pub use snapshot::{Answer, DepSnapshot};
 pub use template::{Dialect, Escape, Options, Rendered, Template, WrittenFile, render, render_until};
 pub use value::{Field, ListValue, MapKey, MapValue, Record, RecordValue, Text, Ty, Value};
+
+#[cfg(test)]
+mod engine_test;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod samples;
 mod server;
 
 use std::fs;
@@ -162,4 +163,12 @@ fn golden() {
         .collect();
     println!("{} of {} golden cases pass", names.len() - failed.len(), names.len());
     assert!(failed.is_empty(), "{} of {} fail:\n{}", failed.len(), names.len(), failed.join("\n"));
+}
+
+#[test]
+fn samples() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&data(), folder.path());
+    let Some(server) = Server::start(folder.path()) else { return };
+    samples::check(&server, folder.path());
 }

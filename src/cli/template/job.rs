@@ -15,8 +15,8 @@ use super::write::Shape;
 const MAX_SOURCE_BYTES: u64 = 16 << 20;
 /// How often this machine's own answers may lead to further questions of its own.
 const MAX_ROUNDS: usize = 64;
-/// How long one rendering may take.
-const RENDER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long one rendering may take: the other templates wait meanwhile.
+const RENDER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Why a template gives nothing.
 #[derive(Debug, thiserror::Error)]
