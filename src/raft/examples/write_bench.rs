@@ -1,7 +1,7 @@
 //! How fast a lone server writes on this machine's disk: `write_bench DIRECTORY [SECONDS]`.
 //!
-//! Prints, for 1, 64 and 256 writers, commands per second, latency, syncs and CPU time per command; and what one write
-//! with one sync costs without anything around it.
+//! Prints, for 1, 64 and 256 writers, commands per second, latency, syncs and CPU time per command; and what one command
+//! costs beside one bare write and sync.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -32,23 +32,40 @@ fn quantile(sorted: &[Duration], q: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * q) as usize].as_nanos() as f64 / 1000.0
 }
 
-fn bare_sync(dir: &Path) {
+/// One write in turn with one bare write and sync of the same size: what raft adds, whatever else the machine does.
+async fn pairs(raft: &Raft, dir: &Path, time: Duration) {
     let disk = Files::open(dir).unwrap();
     let file = disk.create("bare").unwrap();
     file.preallocate(16 << 20).unwrap();
     file.sync_data().unwrap();
-    let mut times = Vec::new();
-    for n in 0..2000u64 {
-        let begun = Instant::now();
-        file.write_at(&[7; 320], n * 320).unwrap();
-        file.sync_data().unwrap();
-        times.push(begun.elapsed());
+    let (mut bare, mut raft_times) = (Vec::new(), Vec::new());
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        let at = Instant::now();
+        tokio::task::block_in_place(|| {
+            file.write_at(&[7; 304], bare.len() as u64 * 304 % (15 << 20)).unwrap();
+            file.sync_data().unwrap();
+        });
+        bare.push(at.elapsed());
+        let at = Instant::now();
+        let command = Command::KvSet {
+            key: "bench/pair".into(),
+            flags: 0,
+            value: Bytes::from_static(&[b'v'; 200]),
+            condition: KvCondition::None,
+        };
+        raft.propose(command).await.unwrap();
+        raft_times.push(at.elapsed());
     }
-    times.sort();
+    bare.sort();
+    raft_times.sort();
     println!(
-        "a write of 320 bytes and its sync: p50 {:.0} us, p99 {:.0} us",
-        quantile(&times, 0.5),
-        quantile(&times, 0.99)
+        "in turn, {} each: a bare write and sync p50 {:.0} us, p10 {:.0} us; a command p50 {:.0} us, p10 {:.0} us",
+        bare.len(),
+        quantile(&bare, 0.5),
+        quantile(&bare, 0.1),
+        quantile(&raft_times, 0.5),
+        quantile(&raft_times, 0.1),
     );
     disk.remove("bare").unwrap();
 }
@@ -103,13 +120,13 @@ async fn main() {
     let dir = arguments.next().expect("a directory to write in");
     let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(4);
     let dir = Path::new(&dir).join(format!("write-bench-{}", std::process::id()));
-    bare_sync(&dir);
     let node = ServerNode { name: "bench".to_owned(), address: String::new() };
     let options = || Options::new(ServerId(1), node.clone(), Storage::Directory(dir.join("raft")));
     let begun = Instant::now();
     let raft = Raft::start(options(), Arc::new(Nobody)).await.unwrap();
     raft.bootstrap_alone().await.unwrap();
     println!("first start to leading: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    pairs(&raft, &dir, Duration::from_secs(seconds)).await;
     for writers in [1, 64, 256] {
         run(&raft, writers, Duration::from_secs(seconds)).await;
     }
