@@ -86,6 +86,14 @@ pub(crate) struct SyncPass {
     pub(crate) items: Vec<SyncItem>,
 }
 
+/// What of this agent the catalog has not, has differently, or has too much.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) node: bool,
+    pub(crate) services: Vec<ServiceId>,
+    pub(crate) checks: Vec<CheckId>,
+}
+
 /// Checks joined into one registration.
 const CHECKS_PER_ITEM: usize = 64;
 
@@ -361,6 +369,36 @@ impl LocalState {
                 inner.mark_check(id);
             } else {
                 inner.gone_checks.entry(id.clone()).or_default();
+            }
+        }
+    }
+
+    /// Replaces what is believed about the catalog by what a comparison with it found. `compare` gets what is here now, so
+    /// that no change falls in between; it must be called while nothing is on its way to the catalog.
+    pub(crate) fn reconcile(&self, compare: impl FnOnce(&[LocalService], &[LocalCheck]) -> Difference) {
+        let mut inner = self.lock();
+        let services: Vec<LocalService> = inner.services.values().cloned().collect();
+        let checks: Vec<LocalCheck> = inner.checks.values().cloned().collect();
+        let found = compare(&services, &checks);
+        inner.node_dirty = found.node;
+        inner.dirty_services.clear();
+        inner.dirty_checks.clear();
+        let mut gone_services = std::mem::take(&mut inner.gone_services);
+        let mut gone_checks = std::mem::take(&mut inner.gone_checks);
+        for id in found.services {
+            if inner.services.contains_key(&id) {
+                inner.dirty_services.insert(id);
+            } else {
+                let token = gone_services.remove(&id).unwrap_or_default();
+                inner.gone_services.insert(id, token);
+            }
+        }
+        for id in found.checks {
+            if inner.checks.contains_key(&id) {
+                inner.mark_check(&id);
+            } else {
+                let token = gone_checks.remove(&id).unwrap_or_default();
+                inner.gone_checks.insert(id, token);
             }
         }
     }

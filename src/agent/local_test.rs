@@ -121,3 +121,28 @@ fn a_literal_address_stands_under_its_family() {
     assert_eq!(of("a"), [("lan_ipv4".to_owned(), own.clone()), ("wan_ipv4".to_owned(), own)].into());
     assert!(of("b").is_empty());
 }
+
+#[test]
+fn a_comparison_replaces_what_was_believed() {
+    let local = with_web();
+    local.add_service(&service("gone"), Source::Api);
+    local.remove_service(&"gone".into());
+    local.reconcile(|services, checks| {
+        assert_eq!((services.len(), checks.len()), (1, 1));
+        Difference::default()
+    });
+    let pass = local.take_pass(Instant::now());
+    assert!(!pass.node && pass.items.is_empty(), "the catalog agreed with everything");
+    local.reconcile(|_, _| Difference {
+        node: true,
+        services: vec!["web".into(), "stray".into()],
+        checks: vec!["c".into(), "other".into()],
+    });
+    let pass = local.take_pass(Instant::now());
+    assert!(pass.node);
+    assert!(matches!(
+        &pass.items[..],
+        [SyncItem::Service { checks, .. }, SyncItem::GoneService { .. }, SyncItem::GoneCheck { .. }]
+            if checks.len() == 1
+    ));
+}

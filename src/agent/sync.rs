@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::local::{LocalCheck, LocalService, LocalState, SyncItem};
+use crate::local::{Difference, LocalCheck, LocalService, LocalState, SyncItem};
 use crate::servers::{NodeRecords, Servers};
 
 /// Time between full comparisons in a small cluster.
@@ -92,16 +92,15 @@ impl Syncer {
         }
     }
 
-    /// Marks all that differs from the catalog.
+    /// Marks what differs from the catalog, and nothing else.
     async fn compare(&self) -> Result<(), Error> {
         let (node, _) = (self.node)();
         let theirs = self.servers.node_records(&node.node).await?;
         for service in &theirs.services {
             self.local.adopt_tags(&service.id, &service.tags);
         }
-        let (services, checks) = (self.local.services(), self.local.checks());
-        let difference = difference(&node, &services, &checks, &theirs, (self.output_deferred)());
-        self.local.mark(difference.node, &difference.services, &difference.checks);
+        let deferred = (self.output_deferred)();
+        self.local.reconcile(|services, checks| difference(&node, services, checks, &theirs, deferred));
         Ok(())
     }
 
@@ -283,14 +282,7 @@ fn jittered(interval: Duration) -> Duration {
     interval + crate::jitter::part_of(interval)
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Difference {
-    node: bool,
-    services: Vec<ServiceId>,
-    checks: Vec<CheckId>,
-}
-
-/// What of this agent the catalog has not, has differently, or has too much.
+/// Compares this agent's view with the catalog's.
 fn difference(
     node: &Node,
     services: &[LocalService],

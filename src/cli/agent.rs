@@ -111,7 +111,7 @@ fn bind(config: &Config) -> Result<Listeners, String> {
     }
     let serve = move |agent: Arc<Agent>, stop: CancellationToken| {
         let Servers::Local(server) = agent.servers();
-        let api = Arc::new(Api::new(settings(&agent.config()), server.clone()));
+        let api = Arc::new(Api::new(settings(&agent.config()), server.clone()).with_agent(agent.clone()));
         let router = Arc::new(Router::new());
         let limits = ListenLimits {
             max_conns_per_client: agent.config().limits.http_max_conns_per_client as usize,

@@ -3,18 +3,18 @@
 use crs_acl::{Access, Resource};
 use crs_types::{CheckId, CheckStatus, Error, HealthCheck};
 
-use super::push_agent_check;
+use super::{compile_filter, push_agent_check};
 use crate::body::{check_definition, check_update};
 use crate::call::{Call, Outcome};
 use crate::error::Failure;
-use crate::filter::{self, passes};
+use crate::filter::passes;
 use crate::json;
 use crate::reply::Reply;
 
 pub(crate) async fn list(call: Call) -> Outcome {
     call.refuse_namespace()?;
     let authorizer = call.authorizer()?;
-    let filter = filter::compile(call.param("filter"), &HealthCheck::default())?;
+    let filter = compile_filter(&call, &HealthCheck::default())?;
     let checks = call.agent()?.local().checks();
     let shown = checks.iter().map(|check| &*check.record).filter(|check| {
         let (resource, name) = owner(check);

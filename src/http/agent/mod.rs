@@ -19,6 +19,7 @@ use http::StatusCode;
 
 use crate::call::Call;
 use crate::error::Failure;
+use crate::filter::{self, Filter, Record};
 use crate::json;
 
 pub(crate) use checks::{
@@ -52,6 +53,12 @@ impl Call {
         self.authorizer()?.require(resource, name.as_str(), access)?;
         Ok(())
     }
+}
+
+/// `?filter=`. Here an error shows no index: nothing was read from the catalog.
+fn compile_filter(call: &Call, sample: &dyn Record) -> Result<Option<Filter>, Failure> {
+    let compiled = filter::compile(call.param("filter"), sample);
+    compiled.map_err(|failure| Failure { shows_index: false, ..failure })
 }
 
 /// A service as the agent shows it: other order and other omissions than the catalog's.

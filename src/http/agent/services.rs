@@ -8,11 +8,11 @@ use crs_types::{NodeService, ServiceId};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::push_agent_service;
+use super::{compile_filter, push_agent_service};
 use crate::body::service_definition;
 use crate::call::{Call, Outcome};
 use crate::error::Failure;
-use crate::filter::{self, passes};
+use crate::filter::passes;
 use crate::json;
 use crate::params::parse_bool;
 use crate::reply::Reply;
@@ -22,7 +22,7 @@ const X_CONSUL_CONTENTHASH: HeaderName = HeaderName::from_static("x-consul-conte
 pub(crate) async fn list(call: Call) -> Outcome {
     call.refuse_namespace()?;
     let authorizer = call.authorizer()?;
-    let filter = filter::compile(call.param("filter"), &NodeService::default())?;
+    let filter = compile_filter(&call, &NodeService::default())?;
     let services = call.agent()?.local().services();
     let shown = services.iter().map(|service| &service.record).filter(|service| {
         authorizer.allows(Resource::Service, service.service.as_str(), Access::Read)

@@ -105,7 +105,6 @@ fn stats(call: &Call, agent: &Agent) -> BTreeMap<&'static str, Section> {
     let (monitors, ttls) = agent.check_counts();
     let leader = server.leader().unwrap_or_default();
     let leads = server.leads();
-    let index = server.published().state().index().to_string();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from).to_string();
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let word = |word: &str| word.to_owned();
@@ -152,22 +151,33 @@ fn stats(call: &Call, agent: &Agent) -> BTreeMap<&'static str, Section> {
                 ("server", word("true")),
             ]),
         );
-        stats.insert(
-            "raft",
-            Section::from([
-                ("applied_index", index.clone()),
-                ("commit_index", index.clone()),
-                ("last_log_index", index),
-                ("num_peers", server.peers().len().saturating_sub(1).to_string()),
-                ("protocol_version", config.raft.protocol.to_string()),
-                ("state", word(if leads { "Leader" } else { "Follower" })),
-            ]),
-        );
+        stats.insert("raft", raft_stats(call, &config));
         if config.network.serf_wan_bind.is_some() {
             stats.insert("serf_wan", serf_stats(&config));
         }
     }
     stats
+}
+
+fn raft_stats(call: &Call, config: &crs_config::Config) -> Section {
+    let server = call.api.server();
+    let metrics = server.raft().metrics();
+    let voters = metrics.voters.iter().map(|server| ("Voter", server));
+    let all = voters.chain(metrics.learners.iter().map(|server| ("Nonvoter", server)));
+    let all: Vec<String> = all
+        .map(|(suffrage, (id, node))| format!("{{Suffrage:{suffrage} ID:{id} Address:{}}}", node.address))
+        .collect();
+    Section::from([
+        ("applied_index", metrics.applied_index.to_string()),
+        ("commit_index", metrics.commit_index.to_string()),
+        ("last_log_index", metrics.last_log_index.to_string()),
+        ("last_snapshot_index", metrics.snapshot_index.to_string()),
+        ("latest_configuration", format!("[{}]", all.join(" "))),
+        ("num_peers", metrics.voters.len().saturating_sub(1).to_string()),
+        ("protocol_version", config.raft.protocol.to_string()),
+        ("state", if server.leads() { "Leader" } else { "Follower" }.to_owned()),
+        ("term", metrics.term.to_string()),
+    ])
 }
 
 /// A pool of one.
