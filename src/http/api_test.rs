@@ -429,7 +429,7 @@ async fn what_sessions_refuse_is_named() {
             "/v1/session/destroy/40e4a748-2192-161a-0510-9bf59fe950bZ",
             "",
             failed,
-            "failed session lookup: index error: Invalid UUID: encoding/hex: invalid byte: U+007A 'z'",
+            "failed session lookup: index error: Invalid UUID: encoding/hex: invalid byte: U+005A 'Z'",
         ),
         (
             "/v1/session/renew/40e4a748-2192-161a-0510-9bf59fe950b5",

@@ -32,12 +32,13 @@ fn id(call: &Call) -> Result<SessionId, Failure> {
     if call.rest().is_empty() {
         return Err(Failure::bad_request("Missing session"));
     }
-    Ok(call.rest().to_lowercase().into())
+    Ok(call.rest().into())
 }
 
-/// An id that could be one, or Consul's text about looking it up.
-fn well_formed(id: &SessionId) -> Result<(), Failure> {
+/// An id that could be one, as it is stored; or Consul's text about looking it up.
+fn well_formed(id: &SessionId) -> Result<SessionId, Failure> {
     check_uuid(id.as_str())
+        .map(|()| id.folded())
         .map_err(|why| Failure::refused(format!("failed session lookup: index error: {why}")))
 }
 
@@ -45,7 +46,7 @@ pub(crate) async fn destroy(call: Call) -> Outcome {
     call.refuse_namespace()?;
     call.require_own_datacenter()?;
     let id = id(&call)?;
-    well_formed(&id)?;
+    let id = well_formed(&id)?;
     let authorizer = call.authorizer()?;
     call.api.server().destroy_session(&authorizer, &id).await?;
     Ok(Reply::bool(true))
@@ -55,7 +56,7 @@ pub(crate) async fn renew(call: Call) -> Outcome {
     call.refuse_namespace()?;
     call.require_own_datacenter()?;
     let id = id(&call)?;
-    well_formed(&id)?;
+    let id = well_formed(&id)?;
     let authorizer = call.authorizer()?;
     match call.api.server().renew_session(&authorizer, &id).await? {
         Some(session) => Ok(Reply::json(list([&session]))),
@@ -90,7 +91,7 @@ pub(crate) async fn info(call: Call) -> Outcome {
     call.refuse_namespace()?;
     call.read_options()?;
     let id = id(&call)?;
-    begun(well_formed(&id))?;
+    let id = begun(well_formed(&id))?;
     answer(&call, Topic::Session(id.clone()), |state| {
         let found = state.session(&id);
         Found { index: found.index, value: found.value.into_iter().cloned().collect() }

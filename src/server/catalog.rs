@@ -71,8 +71,18 @@ fn prepare(
     if let Some(service) = &mut registration.service {
         complete_service(service)?;
     }
+    let node = &registration.node.node;
     for check in &mut registration.checks {
-        complete_check(check, &registration.node.node);
+        complete_check(check, node);
+        if check.node.folded() != node.folded() {
+            let text = format!("check node \"{}\" does not match node \"{node}\"", check.node);
+            return Err(Error::refused(text));
+        }
+        if check.check_id.is_empty() {
+            return Err(Error::refused(format!(
+                "failed inserting check: failed inserting check: object missing primary index on node \"{node}\""
+            )));
+        }
     }
     Ok(registration)
 }

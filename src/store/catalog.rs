@@ -126,7 +126,10 @@ impl State {
             let id = check.service_id.folded();
             let comes_along = registration.service.as_ref().is_some_and(|service| service.id.folded() == id);
             if !comes_along && !existing.is_some_and(|entry| entry.services.contains_key(&id)) {
-                return Err(Error::refused("Missing service registration"));
+                return Err(Error::refused(format!(
+                    "failed inserting check: Missing service registration on node \"{}\"",
+                    registration.node.node
+                )));
             }
         }
         Ok(())
