@@ -15,6 +15,7 @@ use crate::agent_flags::AgentArgs;
 use crate::config_files::{Paths, lookup};
 use crate::machine::machine;
 use crate::output::Out;
+use crate::template::TemplateArgs;
 
 /// Where the configuration comes from; a reload reads it again.
 #[derive(Clone, Debug)]
@@ -89,6 +90,14 @@ pub(crate) fn main(args: AgentArgs, out: &mut Out) -> ExitCode {
         Ok(loaded) => loaded,
         Err(text) => return complain(&text),
     };
+    let watched = args.paths.clone();
+    let bind = move |config: &Config| {
+        let listeners = bind(config)?;
+        if args.dev {
+            watch_templates(config, watched);
+        }
+        Ok(listeners)
+    };
     run(Launch {
         loaded,
         read_again: Arc::new(move || sources.load()),
@@ -96,6 +105,24 @@ pub(crate) fn main(args: AgentArgs, out: &mut Out) -> ExitCode {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         bind: Box::new(bind),
     })
+}
+
+/// With `-dev`, for trying out, the `template` blocks beside the agent's keys are run in the same process. Elsewhere
+/// `crs template` runs them, with the rights that their commands need.
+fn watch_templates(config: &Config, paths: Vec<String>) {
+    if config.templates.templates.is_empty() {
+        return;
+    }
+    let address = config.listen.http.iter().find_map(|address| match address {
+        ListenAddr::Tcp(address) if address.ip().is_unspecified() => {
+            Some(format!("127.0.0.1:{}", address.port()))
+        }
+        ListenAddr::Tcp(address) => Some(address.to_string()),
+        ListenAddr::Unix(_) => None,
+    });
+    let args = TemplateArgs { config: paths, consul_addr: address, ..TemplateArgs::default() };
+    // It ends with the process; what it has to say stands in the agent's log.
+    drop(std::thread::spawn(|| crate::template::run(args)));
 }
 
 /// Binds the sockets of the HTTP API.
