@@ -40,7 +40,8 @@ pub(crate) async fn this(call: Call) -> Outcome {
 const COORDINATE: &str = r#"{"Vec":[0,0,0,0,0,0,0,0],"Error":1.5,"Adjustment":0,"Height":0.00001}"#;
 
 pub(crate) async fn members(call: Call) -> Outcome {
-    if !call.param("segment").is_empty() {
+    // `_all` is what the command line asks for unless told otherwise.
+    if !matches!(call.param("segment"), "" | "_all") {
         return Err(Failure::refused("Network segments are not supported in this version of Consul"));
     }
     // An empty value means no, as in Consul.
