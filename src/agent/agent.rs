@@ -44,6 +44,8 @@ pub struct Agent {
 /// What an agent is made of.
 pub(crate) struct Parts {
     pub(crate) config: Arc<ArcSwap<Config>>,
+    /// Counts reloads.
+    pub(crate) config_version: tokio::sync::watch::Sender<u64>,
     pub(crate) node_id: NodeId,
     pub(crate) local: Arc<LocalState>,
     pub(crate) checks: Arc<Checks>,
@@ -105,6 +107,11 @@ impl Agent {
     /// The configuration as of now.
     pub fn config(&self) -> Arc<Config> {
         self.parts.config.load_full()
+    }
+
+    /// Changes after every reload.
+    pub fn config_changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.parts.config_version.subscribe()
     }
 
     /// This node's id.

@@ -68,6 +68,23 @@ impl CheckSettings {
     }
 }
 
+/// Sends a request; any status but success is an error. For handlers of watches.
+///
+/// # Errors
+/// What went wrong, in words.
+pub async fn call(
+    url: &str,
+    method: &str,
+    header: &std::collections::BTreeMap<String, Vec<String>>,
+    body: &str,
+    tls_skip_verify: bool,
+    timeout: Duration,
+) -> Result<String, String> {
+    let probe = http::Probe { url, method, header, body, tls_skip_verify };
+    let outcome = http::run(probe, &TlsTrust::default(), timeout, 4096).await;
+    if outcome.status == CheckStatus::Passing { Ok(outcome.output) } else { Err(outcome.output) }
+}
+
 struct Run {
     generation: u64,
     streak: Streak,

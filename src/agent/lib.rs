@@ -35,6 +35,7 @@ mod sync;
 
 pub use agent::{Agent, aggregated_status};
 pub use banner::SPOKEN_VERSION;
+pub use checks::call;
 pub use local::{LocalCheck, LocalService, LocalState, Source};
 pub use log::{Line, LogHandle, Monitor};
 pub use metrics::{Aggregate, Interval, Metrics, Process};

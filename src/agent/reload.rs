@@ -93,6 +93,7 @@ fn apply(agent: &Agent, loaded: Loaded) {
     let running = Arc::new(running);
     let parts = agent.parts();
     parts.config.store(running.clone());
+    parts.config_version.send_modify(|version| *version += 1);
     parts.log.set_level(running.log.level);
     parts.log.reopen();
     if plan.apply.contains(&Reloadable::NodeMeta) {

@@ -220,6 +220,7 @@ fn assemble(
         Checks::new(local.clone(), servers.clone(), settings, TlsTrust::default(), stop.child_token());
     Agent::new(Parts {
         config: shared,
+        config_version: tokio::sync::watch::Sender::new(0),
         node_id,
         local,
         checks: Arc::new(checks),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent_flags::AgentArgs;
 use crate::config_files::{Paths, lookup};
+use crate::config_watches;
 use crate::machine::machine;
 use crate::output::Out;
 use crate::template::TemplateArgs;
@@ -144,6 +145,13 @@ fn bind(config: &Config) -> Result<Listeners, String> {
             max_conns_per_client: agent.config().limits.http_max_conns_per_client as usize,
             ..ListenLimits::default()
         };
+        let watches: Task = {
+            let (agent, stop) = (agent.clone(), stop.clone());
+            Box::pin(async move {
+                config_watches::run(agent, stop).await;
+                Ok(())
+            })
+        };
         let tasks = sockets.into_iter().map(|bound| {
             let (api, router, limits, stop) = (api.clone(), router.clone(), limits.clone(), stop.clone());
             let task: Task = Box::pin(async move {
@@ -152,7 +160,7 @@ fn bind(config: &Config) -> Result<Listeners, String> {
             });
             ("HTTP API", task)
         });
-        tasks.collect()
+        tasks.chain([("watches", watches)]).collect()
     };
     Ok(Listeners { bound: shown, serve: Box::new(serve) })
 }

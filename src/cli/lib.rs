@@ -15,6 +15,7 @@ mod arguments;
 mod catalog;
 mod command;
 mod config_files;
+mod config_watches;
 mod control;
 mod failure;
 mod go_json;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use crs_client::{Backoff, Response, Watch as Loop};
+use crs_config::WatchKind;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
@@ -47,10 +48,60 @@ pub(crate) struct Watch {
 }
 
 /// A request, and how its answer is shown.
-struct Plan {
-    path: String,
-    query: Vec<(String, String)>,
+pub(crate) struct Plan {
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
     view: View,
+}
+
+impl Plan {
+    /// What is watched, out of an answer.
+    pub(crate) fn read(&self, answer: Response) -> Result<Value, crs_client::Error> {
+        // The query names the event already.
+        self.view.read(answer, "")
+    }
+
+    /// As a handler reads it.
+    pub(crate) fn compact(&self, value: &Value) -> String {
+        self.view.compact(value)
+    }
+}
+
+/// How a watch of the configuration asks; `None` for what this version does not watch.
+pub(crate) fn plan_of(kind: &WatchKind) -> Option<Plan> {
+    let mut query = Vec::new();
+    let (path, view) = match kind {
+        WatchKind::Key(key) => (format!("/v1/kv/{key}"), View::Key),
+        WatchKind::KeyPrefix(prefix) => {
+            query.push(("recurse".to_owned(), String::new()));
+            (format!("/v1/kv/{prefix}"), View::KeyPrefix)
+        }
+        WatchKind::Services => ("/v1/catalog/services".to_owned(), View::Services),
+        WatchKind::Nodes => ("/v1/catalog/nodes".to_owned(), View::Nodes),
+        WatchKind::Service { service, tags, passing_only } => {
+            query.extend(tags.iter().map(|tag| ("tag".to_owned(), tag.clone())));
+            if *passing_only {
+                query.push(("passing".to_owned(), "1".to_owned()));
+            }
+            (format!("/v1/health/service/{service}"), View::Service)
+        }
+        WatchKind::Checks { service, state } => {
+            let path = match (service.as_str(), state.as_str()) {
+                ("", "") => "/v1/health/state/any".to_owned(),
+                ("", state) => format!("/v1/health/state/{state}"),
+                (service, _) => format!("/v1/health/checks/{service}"),
+            };
+            (path, View::Checks)
+        }
+        WatchKind::Event(name) => {
+            if !name.is_empty() {
+                query.push(("name".to_owned(), name.clone()));
+            }
+            ("/v1/event/list".to_owned(), View::Event)
+        }
+        WatchKind::ConnectRoots | WatchKind::ConnectLeaf(_) | WatchKind::AgentService(_) => return None,
+    };
+    Some(Plan { path, query, view })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
