@@ -182,7 +182,7 @@ pub fn decode(dep: &Dep, body: &[u8]) -> Result<Value, DecodeError> {
             names.sort_unstable();
             Value::str_list(names)
         }
-        Dep::File { .. } | Dep::Env(_) | Dep::Plugin(_) | Dep::Now | Dep::Interfaces => {
+        Dep::File { .. } | Dep::Env(_) | Dep::Plugin(_) | Dep::Now => {
             return Err(error("not a question for the server".to_owned()));
         }
     };

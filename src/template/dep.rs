@@ -66,8 +66,6 @@ pub enum Dep {
     Plugin(Vec<String>),
     /// The time of the rendering; never a reason to render again.
     Now,
-    /// The addresses of this machine's network interfaces.
-    Interfaces,
 }
 
 /// A query for the instances of a service.
@@ -100,7 +98,7 @@ impl Dep {
             | Dep::Key { .. }
             | Dep::Tree { .. }
             | Dep::Datacenters { .. } => true,
-            Dep::File { .. } | Dep::Env(_) | Dep::Plugin(_) | Dep::Now | Dep::Interfaces => false,
+            Dep::File { .. } | Dep::Env(_) | Dep::Plugin(_) | Dep::Now => false,
         }
     }
 }
@@ -155,7 +153,6 @@ impl fmt::Display for Dep {
             Dep::Env(name) => write!(f, "env({name})"),
             Dep::Plugin(words) => write!(f, "plugin({})", words.join(" ")),
             Dep::Now => f.write_str("timestamp"),
-            Dep::Interfaces => f.write_str("sockaddr"),
         }
     }
 }

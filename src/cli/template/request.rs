@@ -38,7 +38,7 @@ pub(crate) fn target(dep: &Dep) -> Option<(String, Vec<(&'static str, String)>)>
             format!("/v1/kv/{prefix}")
         }
         Dep::Datacenters { .. } => "/v1/catalog/datacenters".to_owned(),
-        Dep::File { .. } | Dep::Env(_) | Dep::Plugin(_) | Dep::Now | Dep::Interfaces => return None,
+        Dep::File { .. } | Dep::Env(_) | Dep::Plugin(_) | Dep::Now => return None,
     };
     let given = query.into_iter().filter(|(_, value)| !value.is_empty());
     Some((path, given.map(|(name, value)| (name, value.to_owned())).collect()))

@@ -18,6 +18,11 @@ pub(super) static FUNCS: &[Func] = &[
         context.work(text.len().saturating_mul(8))?;
         if text.is_empty() { Ok(Value::any_map([])) } else { json::read(&text) }
     }),
+    func("parseYAML", &[Str], |context, values| {
+        let text = str_at(values, 0);
+        context.work(text.len().saturating_mul(8))?;
+        if text.is_empty() { Ok(Value::any_map([])) } else { super::scan::read(context, &text.to_str()) }
+    }),
     func("toJSON", &[Any], |context, values| write_json(context, "toJSON", &values[0], true, false)),
     func("toJSONPretty", &[Map], |context, values| {
         write_json(context, "toJSONPretty", &values[0], true, true)

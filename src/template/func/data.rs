@@ -40,6 +40,9 @@ pub(super) static FUNCS: &[Func] = &[
     variadic("peerings", &[], Any, |_, _| unsupported("peerings", "cluster peering")),
     variadic("exportedServices", &[], Any, |_, _| unsupported("exportedServices", "exported services")),
     variadic("importedServices", &[], Any, |_, _| unsupported("importedServices", "imported services")),
+    variadic("sockaddr", &[], Any, |_, _| {
+        Err("sockaddr: not supported; {{with node}}{{.Node.Address}}{{end}} gives the agent's address".into())
+    }),
     variadic("secret", &[], Any, |_, _| unsupported("secret", "Vault")),
     variadic("secrets", &[], Any, |_, _| unsupported("secrets", "Vault")),
     variadic("pkiCert", &[], Any, |_, _| unsupported("pkiCert", "Vault")),

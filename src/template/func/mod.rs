@@ -2,11 +2,13 @@
 
 mod convert;
 mod data;
+mod flow;
 mod hash;
 mod json;
 mod list;
 mod math;
 mod pattern;
+mod scan;
 mod text;
 mod time;
 mod toml;

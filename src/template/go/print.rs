@@ -431,8 +431,6 @@ impl Printer<'_> {
             } else if self.spec.space {
                 text.insert(0, ' ');
             }
-        } else if text.starts_with('+') && !self.spec.plus && precision.is_none() && verb != 'v' {
-            // %f of +Inf keeps its sign in Go
         }
         self.pad(text.as_bytes(), true);
     }
