@@ -70,11 +70,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// An agent of `kind` in `-dev` mode; `crs` is the binary to take if it is ours.
+    /// An agent of `kind` in `-dev` mode; `crs` is the binary to take if it is ours (`CRS_TEST_BINARY` names another,
+    /// such as an installed one).
     pub fn new(kind: Kind, crs: impl Into<PathBuf>) -> Self {
         let program = match kind {
             Kind::Consul => peer("consul"),
-            Kind::Crs => crs.into(),
+            Kind::Crs => std::env::var_os("CRS_TEST_BINARY").map_or_else(|| crs.into(), PathBuf::from),
         };
         Setup {
             kind,
