@@ -137,7 +137,8 @@ async fn keys(call: &Call, options: &Options, authorizer: &Authorizer) -> Outcom
         json::push_string(&mut out, shown);
         last = Some(shown);
     }
-    let found = last.is_some();
+    // the root is never missing, only empty
+    let found = last.is_some() || prefix.is_empty();
     out.push(b']');
     let meta = options.meta(answer.meta);
     Ok(if found { Reply::json(out) } else { none_found() }.with_meta(meta))

@@ -5,6 +5,8 @@ use crate::json;
 use crate::reply::Reply;
 
 pub(crate) async fn leader(call: Call) -> Outcome {
+    // what makes no sense is refused, though neither answer waits or has an index
+    call.read_options()?;
     call.require_own_datacenter()?;
     let mut out = Vec::new();
     json::push_string(&mut out, call.api.server().leader().as_deref().unwrap_or(""));
@@ -12,6 +14,7 @@ pub(crate) async fn leader(call: Call) -> Outcome {
 }
 
 pub(crate) async fn peers(call: Call) -> Outcome {
+    call.read_options()?;
     call.require_own_datacenter()?;
     let mut out = Vec::new();
     json::push_list(&mut out, call.api.server().peers(), |out, peer| json::push_string(out, &peer));

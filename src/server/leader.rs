@@ -76,8 +76,9 @@ impl Server {
         let settings = self.settings();
         let state = self.published().state();
         let known = state.node_record(&settings.node.node);
-        // The agent's own registration knows more (meta, tagged addresses): it is left alone.
-        let skip_node_update = known.is_some_and(|known| {
+        // The agent's own registration knows more (meta, tagged addresses): it is left alone, also when it comes between
+        // this look and the write. A node that is not there is made all the same.
+        let skip_node_update = known.is_none_or(|known| {
             known.value.id == settings.node.id && known.value.address == settings.node.address
         });
         let meta: BTreeMap<String, String> = [
@@ -110,7 +111,7 @@ impl Server {
                 ..HealthCheck::default()
             }],
         };
-        if !skip_node_update {
+        if known.is_none() || !skip_node_update {
             info!(target: "agent.server", member = %settings.node.node, "member joined, marking health alive");
         }
         self.write(Command::Register(Box::new(registration))).await.map(drop)

@@ -32,6 +32,8 @@ pub fn differs(subject: &Subject, row: &str) -> bool {
 #[track_caller]
 pub fn table(client: &mut Client, rows: &[(&str, &str, &str, u16, &str)]) {
     for (method, target, body, status, text) in rows {
-        client.send(Request::new(method, target).body(*body)).error(*status, text);
+        let reply = client.send(Request::new(method, target).body(*body));
+        let got = (reply.code(), reply.body());
+        assert_eq!(got, (*status, (*text).to_string()), "{method} {target} {body}");
     }
 }
