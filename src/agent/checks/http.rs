@@ -34,8 +34,7 @@ pub(super) async fn run(probe: Probe<'_>, trust: &TlsTrust, timeout: Duration, o
     match tokio::time::timeout(timeout, exchange(&probe, method, trust, timeout, output_max)).await {
         Err(_) => failed("context deadline exceeded (Client.Timeout exceeded while awaiting headers)".into()),
         Ok(Err(text)) => failed(text),
-        Ok(Ok((status, tail))) => {
-            let reason = status.canonical_reason().unwrap_or_default();
+        Ok(Ok((status, reason, tail))) => {
             let line = format!("{} {reason}", status.as_str());
             let output = format!("HTTP {method} {}: {} Output: {}", probe.url, line.trim_end(), tail.text());
             match status {
@@ -61,7 +60,7 @@ async fn exchange(
     trust: &TlsTrust,
     timeout: Duration,
     output_max: usize,
-) -> Result<(StatusCode, Tail), String> {
+) -> Result<(StatusCode, String, Tail), String> {
     let mut method: Method = method.parse().map_err(|_| format!("net/http: invalid method {method:?}"))?;
     let mut uri: Uri = probe.url.parse().map_err(|error| format!("parse {:?}: {error}", probe.url))?;
     let mut body = Bytes::from(probe.body.to_owned());
@@ -81,11 +80,20 @@ async fn exchange(
             continue;
         }
         let status = response.status();
+        let reason = reason(&response);
         let tail = read_body(response.into_body(), output_max).await;
         drop(driver);
-        return Ok((status, tail));
+        return Ok((status, reason, tail));
     }
     Err(format!("stopped after {REDIRECTS} redirects"))
+}
+
+/// The words behind the status, as the server put them.
+fn reason(response: &Response<Incoming>) -> String {
+    match response.extensions().get::<hyper::ext::ReasonPhrase>() {
+        Some(phrase) => String::from_utf8_lossy(phrase.as_bytes()).into_owned(),
+        None => response.status().canonical_reason().unwrap_or_default().to_owned(),
+    }
 }
 
 fn build(probe: &Probe<'_>, method: &Method, uri: &Uri, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
@@ -106,7 +114,7 @@ fn build(probe: &Probe<'_>, method: &Method, uri: &Uri, body: Bytes) -> Result<R
     let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
     headers.entry(HOST).or_insert(host);
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static("Consul Health Check"));
-    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("text/plain, text/*;q=0.8, */*;q=0.5"));
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("text/plain, text/*, */*"));
     request.body(Full::new(body)).map_err(|error| error.to_string())
 }
 
@@ -147,7 +155,12 @@ async fn over(
     request: Request<Full<Bytes>>,
 ) -> Result<(Response<Incoming>, Driver), String> {
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(explain)?;
+        // names of headers as Consul writes them: what is behind an old probe may know no other
+        hyper::client::conn::http1::Builder::new()
+            .title_case_headers(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(explain)?;
     // Ends with the connection; its error shows in the request as well.
     let driver = Driver(tokio::spawn(async move { _ = connection.await }).abort_handle());
     let response = sender.send_request(request).await.map_err(explain)?;

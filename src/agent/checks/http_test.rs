@@ -67,7 +67,7 @@ async fn method_and_headers_are_sent() {
         let right = request.starts_with("PUT /x?q=1 HTTP/1.1\r\n")
             && request.to_lowercase().contains("\r\nx-a: b\r\n")
             && request.contains("Consul Health Check")
-            && request.contains("host: virtual\r\n");
+            && request.contains("Host: virtual\r\n");
         answer(if right { "200 OK" } else { "400 Bad Request" }, "")
     })
     .await;

@@ -129,7 +129,7 @@ fn push_health(out: &mut Vec<u8>, health: &Health) {
     out.push(b'}');
 }
 
-/// Here Consul shows checks in another form than everywhere else: a full definition, no tags, no type.
+/// Here Consul shows checks in another form than everywhere else: a full definition, no type, and `null` for no tags.
 fn push_check(out: &mut Vec<u8>, check: &HealthCheck) {
     let texts = [
         ("{\"Node\":", check.node.as_str()),
@@ -146,7 +146,13 @@ fn push_check(out: &mut Vec<u8>, check: &HealthCheck) {
         json::push_string(out, value);
     }
     let definition = &check.definition;
-    out.extend_from_slice(b",\"ServiceTags\":null,\"Type\":\"\",\"Definition\":{\"Interval\":");
+    out.extend_from_slice(b",\"ServiceTags\":");
+    if check.service_tags.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        json::push_list(out, &check.service_tags, |out, tag| json::push_string(out, tag));
+    }
+    out.extend_from_slice(b",\"Type\":\"\",\"Definition\":{\"Interval\":");
     json::push_string(out, &format_duration(definition.interval));
     out.extend_from_slice(b",\"Timeout\":");
     json::push_string(out, &format_duration(definition.timeout));

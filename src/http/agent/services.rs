@@ -126,7 +126,7 @@ pub(crate) async fn maintenance(call: Call) -> Outcome {
 /// `?enable=`, which must be there.
 pub(super) fn enable(call: &Call) -> Result<bool, Failure> {
     match call.param("enable") {
-        "" => Err(Failure::bad_request("Missing value for enable")),
+        _ if !call.has_param("enable") => Err(Failure::bad_request("Missing value for enable")),
         text => parse_bool(text)
             .ok_or_else(|| Failure::bad_request(format!("Invalid value for enable: {text:?}"))),
     }
