@@ -123,8 +123,15 @@ fn after(error: &CallError, kind: Kind) -> Option<Next> {
     match error {
         CallError::NotSent(_) => Some(Next::Elsewhere),
         CallError::Lost(_) if kind == Kind::Read => Some(Next::Elsewhere),
-        CallError::Remote(error) if error.kind == ErrorKind::NoLeader => Some(Next::Later),
-        CallError::Lost(_) | CallError::TimedOut | CallError::Remote(_) | CallError::Malformed(_) => None,
+        CallError::Remote(error) => match error.kind {
+            ErrorKind::NoLeader => Some(Next::Later),
+            // The server could not reach the one it wanted to hand the request to. (A datacenter without servers is
+            // another thing: waiting does not help.)
+            ErrorKind::NoServers if error.text.contains("rpc error getting client: ") => Some(Next::Later),
+            ErrorKind::Unknown if kind == Kind::Read => Some(Next::Elsewhere),
+            _ => None,
+        },
+        CallError::Lost(_) | CallError::TimedOut | CallError::Malformed(_) => None,
     }
 }
 

@@ -84,8 +84,17 @@ pub fn kind_of_text(text: &str) -> ErrorKind {
         ("Query not found", ErrorKind::NotFound),
         ("Service not found: ", ErrorKind::NotFound),
         ("leadership lost while committing log", ErrorKind::Unknown),
+        // A server could not reach the one it wanted to hand the request to: nothing was done.
+        ("rpc error getting client: ", ErrorKind::NoServers),
     ];
-    PARTS.iter().find(|(part, _)| text.contains(part)).map_or(ErrorKind::Refused, |(_, kind)| *kind)
+    // It lost the one it had handed it to.
+    const ENDS: &[&str] =
+        &["EOF", "stream closed", "session shutdown", "connection reset by peer", "broken pipe"];
+    let known = PARTS.iter().find(|(part, _)| text.contains(part)).map(|(_, kind)| *kind);
+    known.unwrap_or_else(|| {
+        let lost = text.starts_with("rpc error making call: ") && ENDS.iter().any(|end| text.ends_with(end));
+        if lost { ErrorKind::Unknown } else { ErrorKind::Refused }
+    })
 }
 
 const KINDS: [(ErrorKind, &str); 12] = [
