@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crs_rpc::blocks::{DatacenterRead, NodeRead, ReadOptions, Source, WriteOptions};
+use crs_rpc::codec::Listed;
 use crs_rpc::methods::{
     Method, acl, catalog, coordinate, health, internal, kv, operator, prepared_query, session, status, txn,
 };
@@ -284,7 +285,7 @@ async fn sessions_and_transactions(client: &Client, server: &Subject) {
             node: server.node().into(),
             ttl: "60s".to_owned(),
             lock_delay: Duration::from_secs(1),
-            node_checks: vec!["serfHealth".to_owned()],
+            node_checks: Some(Listed(vec!["serfHealth".into()])),
             ..Default::default()
         },
         ..Default::default()
