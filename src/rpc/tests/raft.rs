@@ -96,7 +96,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-async fn leader<'a>(servers: &'a [Server]) -> &'a Server {
+async fn leader(servers: &[Server]) -> &Server {
     eventually("a leader", || servers.iter().any(|server| server.raft.may_answer())).await;
     servers.iter().find(|server| server.raft.may_answer()).unwrap()
 }
