@@ -213,8 +213,10 @@ impl Services {
             })
             .collect();
         let width = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
-        for row in rows {
-            out.line(format_args!("{:width$}{}", row[0], row[1], width = width + 6));
+        for (n, row) in rows.iter().enumerate() {
+            // An empty cell at the end of the last line is not padded to.
+            let width = if n + 1 == rows.len() && row[1].is_empty() { 0 } else { width + 6 };
+            out.line(format_args!("{:width$}{}", row[0], row[1]));
         }
         Ok(OK)
     }

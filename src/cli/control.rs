@@ -41,10 +41,10 @@ pub(crate) struct Leave {
 impl Leave {
     pub(crate) async fn run(self, out: &mut Out) -> Outcome {
         if !self.args.is_empty() {
-            return Err(Failure::with_help(format!(
-                "Error found unexpected args: [{}]",
-                self.args.join(" ")
-            )));
+            // Here alone Consul prints the help on standard output.
+            out.bytes(crate::help::long(&crate::command::tree(), &["leave".to_owned()]).as_bytes());
+            let words = self.args.join(" ");
+            return Err(Failure::new(format!("Error found unexpected args: [{words}]")));
         }
         let answer = self.http.client()?.put("/v1/agent/leave", &[], "").await;
         answer.and_then(Response::ok).during("Error leaving")?;

@@ -99,6 +99,19 @@ const ADDRESSES: Shape = Shape {
     ],
 };
 
+const PROXY: Shape = Shape {
+    fields: &[
+        ("DestinationServiceName", &ANY, Omit),
+        ("DestinationServiceID", &ANY, Omit),
+        ("LocalServiceAddress", &ANY, Omit),
+        ("LocalServicePort", &ANY, Omit),
+        ("Config", &ANY, Omit),
+        ("Upstreams", &ANY, Omit),
+        ("MeshGateway", &ANY, Omit),
+        ("Expose", &ANY, Omit),
+    ],
+};
+
 const SERVICE: Shape = Shape {
     fields: &[
         ("Kind", &ANY, Omit),
@@ -114,7 +127,7 @@ const SERVICE: Shape = Shape {
         ("CreateIndex", &ANY, Omit),
         ("ModifyIndex", &ANY, Omit),
         ("ContentHash", &ANY, Omit),
-        ("Proxy", &ANY, Omit),
+        ("Proxy", &PROXY, Omit),
         ("Connect", &ANY, Omit),
     ],
 };

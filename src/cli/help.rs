@@ -22,7 +22,8 @@ pub(crate) fn long(root: &Command, path: &[String]) -> String {
         (true, _) => format!("Usage: {name} [--version] [--help] <command> [<args>]\n"),
         (false, true) => format!("Usage: {name} <subcommand> [options] [args]\n"),
         (false, false) => {
-            let words = command.get_positionals().next().and_then(|arg| arg.get_value_names());
+            let words = command.get_positionals().find(|arg| !arg.is_hide_set());
+            let words = words.and_then(|arg| arg.get_value_names());
             let words =
                 words.and_then(|names| names.first()).map(|name| format!(" {name}")).unwrap_or_default();
             format!("Usage: {name} [options]{words}\n")

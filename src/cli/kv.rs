@@ -68,8 +68,10 @@ impl KvPair {
         ] {
             out.line(format_args!("{name:<17}{value}"));
         }
-        let mut line = b"Value            ".to_vec();
-        line.extend(self.shown(base64)?);
+        // An empty cell at the end of the last line is not padded to.
+        let value = self.shown(base64)?;
+        let mut line = if value.is_empty() { b"Value".to_vec() } else { b"Value            ".to_vec() };
+        line.extend(value);
         line.push(b'\n');
         out.bytes(&line);
         Ok(())
@@ -79,6 +81,14 @@ impl KvPair {
 /// The key of a command line: one slash in front is cut, because keys do not begin with one.
 pub(crate) fn key_of(word: &str) -> &str {
     word.strip_prefix('/').unwrap_or(word)
+}
+
+/// What Consul's client says before it asks anybody.
+pub(crate) fn refuse_slash(key: &str) -> Result<(), String> {
+    match key.starts_with('/') {
+        true => Err(format!("Invalid key. Key must not begin with a '/': {key}")),
+        false => Ok(()),
+    }
 }
 
 pub(crate) fn path_of(key: &str) -> String {
@@ -219,8 +229,8 @@ impl Put {
     async fn run(self, out: &mut Out) -> Outcome {
         let (key, data) = match self.args.as_slice() {
             [] => return Err(Failure::new("Error! Missing KEY argument")),
-            [key] => (key_of(key), Vec::new()),
-            [key, data] => (key_of(key), data_of(data)?),
+            [key] => (key.as_str(), Vec::new()),
+            [key, data] => (key.as_str(), data_of(data)?),
             more => {
                 let text = format!("Error! Too many arguments (expected 1 or 2, got {})", more.len());
                 return Err(Failure::new(text));
@@ -271,6 +281,7 @@ impl Put {
             ("Success! Data written to", format!("Error! Did not write to {key}"))
         };
         let client = self.server.client()?;
+        refuse_slash(key).during("Error! Failed writing data")?;
         let answer = client.put(&path_of(key), &query, data).await.and_then(Response::ok);
         let answer = answer.during("Error! Failed writing data")?;
         if !answer.text().contains("true") {

@@ -7,7 +7,7 @@ use crs_client::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{During as _, Failure, OK, Outcome, at_most};
-use crate::kv::{key_of, pairs_of, path_of};
+use crate::kv::{key_of, pairs_of, path_of, refuse_slash};
 use crate::options::{NamespaceOption, ServerOptions, data_of};
 use crate::output::Out;
 
@@ -92,8 +92,10 @@ impl Import {
             if record.flags != 0 {
                 query.push(("flags", flags.as_str()));
             }
+            let what = format!("Error! Failed writing data for key {}", record.key);
+            refuse_slash(&record.key).during(&what)?;
             let answer = client.put(&path_of(&record.key), &query, value).await.and_then(Response::ok);
-            answer.during("Error! Failed writing data for key")?;
+            answer.during(&what)?;
             out.line(format_args!("Imported: {}", record.key));
         }
         Ok(OK)
@@ -103,9 +105,15 @@ impl Import {
 /// Go's words where the text is no JSON at all, ours where it is JSON of another shape.
 fn cannot_read(data: &[u8], error: &serde_json::Error) -> String {
     let text = String::from_utf8_lossy(data);
-    let json = crs_config::Source::new("data", crs_config::Format::Json, format!("{{\"\":{text}}}"));
-    match crs_config::read(&json) {
-        Err(fault) => format!("Cannot unmarshal data: {}", fault.text),
-        Ok(_) => format!("Cannot unmarshal data: {error}"),
+    let read =
+        |text: String| crs_config::read(&crs_config::Source::new("data", crs_config::Format::Json, text));
+    // The reader takes objects only, so the text stands as a value of one.
+    let fault = match read(format!("{{\"\":{text}}}")) {
+        Ok(_) => None,
+        Err(_) => read(format!("{{\"\":{text}")).err(),
+    };
+    match fault {
+        Some(fault) => format!("Cannot unmarshal data: {}", fault.text),
+        None => format!("Cannot unmarshal data: {error}"),
     }
 }

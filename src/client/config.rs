@@ -173,12 +173,10 @@ impl ClientConfig {
 pub fn read_token(path: &str) -> Result<Secret<String>, Error> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let why = crate::error::system_text(&error);
-        Error::Setup(format!("Error loading token file {path}: open {path}: {why}"))
+        Error::Setup(format!("Error loading token file: open {path}: {why}"))
     })?;
     match text.trim() {
-        "" => {
-            Err(Error::Setup(format!("Error loading token file {path}: read empty token from file {path:?}")))
-        }
+        "" => Err(Error::Setup(format!("Error loading token file: read empty token from file {path:?}"))),
         token => Ok(Secret::new(token.to_owned())),
     }
 }
