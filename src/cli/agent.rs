@@ -7,12 +7,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crs_agent::{Agent, Launch, Listeners, Servers, Task, run};
-use crs_config::{Config, Flags, Format, ListenAddr, Loaded, Request, Source, UnixSockets};
+use crs_config::{
+    Config, Diagnostic, Flags, Format, ListenAddr, Loaded, Request, Source, Stage, UnixSockets,
+};
 use crs_http::{Api, Bound, ListenLimits, Router, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent_flags::AgentArgs;
-use crate::config_files::{Paths, lookup};
+use crate::config_files::{Paths, look_at_files, lookup};
 use crate::config_watches;
 use crate::machine::machine;
 use crate::output::Out;
@@ -39,30 +41,18 @@ impl Sources {
             machine: &machine(),
             lookup: &lookup(),
         };
-        let loaded = crs_config::load(&request).map_err(|errors| errors.to_string())?;
-        self.look_at_files(&loaded.config)?;
+        let mut loaded = crs_config::load(&request).map_err(|errors| errors.to_string())?;
+        look_at_files(&loaded.config)?;
+        if !loaded.config.listen.https.is_empty() {
+            loaded.warnings.push(Diagnostic {
+                text: "HTTPS is not served by this version: nothing listens on ports.https".to_owned(),
+                key: "ports.https".to_owned(),
+                pos: None,
+                meant: None,
+                stage: Stage::Sense,
+            });
+        }
         Ok(loaded)
-    }
-
-    /// What only the file system can tell.
-    fn look_at_files(&self, config: &Config) -> Result<(), String> {
-        if let Some(dir) = config.data_dir.as_ref().filter(|dir| dir.exists() && !dir.is_dir()) {
-            return Err(format!("data_dir {:?} is not a directory", dir.display().to_string()));
-        }
-        let tls = &config.tls;
-        for (key, path) in [
-            ("ca_file", &tls.ca_file),
-            ("ca_path", &tls.ca_path),
-            ("cert_file", &tls.cert_file),
-            ("key_file", &tls.key_file),
-        ] {
-            if let Some(path) = path
-                && let Err(error) = std::fs::metadata(path)
-            {
-                return Err(format!("{key}: open {}: {}", path.display(), crs_client::system_text(&error)));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crs_config::{Format, Lookup, Source};
+use crs_config::{Config, Format, Lookup, Source};
 
 /// Largest file behind a `${file:...}` placeholder, bytes.
 const MAX_PLACEHOLDER_BYTES: u64 = 1 << 20;
@@ -72,6 +72,35 @@ impl Found {
         })?;
         self.files.push(Source::new(path, format, bytes));
         Ok(())
+    }
+}
+
+/// What only the file system can tell of a configuration.
+///
+/// # Errors
+/// A data directory that is none, certificates that are not there; naming key and path.
+pub(crate) fn look_at_files(config: &Config) -> Result<(), String> {
+    if let Some(dir) = config.data_dir.as_ref().filter(|dir| dir.exists() && !dir.is_dir()) {
+        return Err(format!("data_dir {:?} is not a directory", dir.display().to_string()));
+    }
+    let tls = &config.tls;
+    let missing: Vec<String> = [
+        ("ca_file", &tls.ca_file),
+        ("ca_path", &tls.ca_path),
+        ("cert_file", &tls.cert_file),
+        ("key_file", &tls.key_file),
+    ]
+    .into_iter()
+    .filter_map(|(key, path)| {
+        let path = path.as_ref()?;
+        let error = std::fs::metadata(path).err()?;
+        Some(format!("{key}: open {}: {}", path.display(), crs_client::system_text(&error)))
+    })
+    .collect();
+    match missing.as_slice() {
+        [] => Ok(()),
+        [one] => Err(one.clone()),
+        all => Err(format!("{} errors occurred:\n\t* {}", all.len(), all.join("\n\t* "))),
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use crs_config::{Flags, Format, Request};
 
-use crate::config_files::{Paths, lookup};
+use crate::config_files::{Paths, look_at_files, lookup};
 use crate::failure::{Failure, OK, Outcome};
 use crate::machine::machine;
 use crate::output::Out;
@@ -48,6 +48,7 @@ impl Validate {
             lookup: &lookup(),
         };
         let loaded = crs_config::load(&request).map_err(|errors| failed(errors.to_string()))?;
+        look_at_files(&loaded.config).map_err(failed)?;
         if !self.quiet {
             found.skipped.iter().for_each(|text| out.error(text));
             loaded.warnings.iter().for_each(|warning| out.error(warning));

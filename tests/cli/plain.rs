@@ -118,3 +118,27 @@ fn without_outputs(text: &str) -> serde_json::Value {
     }
     checks
 }
+
+#[test]
+fn data_that_is_no_base64_is_not_written() {
+    let Some(pair) = Pair::start() else { return };
+    let said = pair.crs(&["kv", "put", "-base64", "b64", "%%%"]);
+    assert_eq!(said.stderr, "Error! Cannot base 64 decode data: illegal base64 data at input byte 0\n");
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""));
+    assert_eq!(pair.crs(&["kv", "get", "b64"]).code, Some(1));
+}
+
+#[test]
+fn certificates_that_are_not_there_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"data_dir":"/x","bind_addr":"127.0.0.1","ca_file":"/nonexistent/ca.pem"}"#;
+    std::fs::write(folder.path().join("a.json"), text).unwrap();
+    let output =
+        std::process::Command::new(crs()).args(["validate", "."]).current_dir(&folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        text,
+        "Config validation failed: ca_file: open /nonexistent/ca.pem: no such file or directory\n"
+    );
+}
