@@ -177,7 +177,10 @@ impl Shared {
         let monitors = lock(&self.monitors);
         let own = self.level.load(Ordering::Relaxed);
         let lowest = monitors.streams.values().map(|monitor| monitor.level as u8).fold(own, u8::min);
+        drop(monitors);
         self.wanted.store(lowest, Ordering::Relaxed);
+        // what was asked once is remembered at each call site
+        tracing::callsite::rebuild_interest_cache();
     }
 
     fn take(&self, line: Arc<Line>) {

@@ -42,8 +42,14 @@ impl Paths {
                 let mut names = Vec::new();
                 for entry in std::fs::read_dir(path).map_err(failed)? {
                     let entry = entry.map_err(failed)?;
-                    // A link to a file counts as the file.
-                    if entry.path().is_file() {
+                    // A link to a file counts as the file; one that leads nowhere is a mistake.
+                    let file = entry.path();
+                    let shown = file.display();
+                    let kind = std::fs::metadata(&file).map_err(|error| {
+                        let text = crs_client::system_text(&error);
+                        format!("config: Open failed on {shown}. open {shown}: {text}")
+                    })?;
+                    if kind.is_file() {
                         names.push(entry.file_name().to_string_lossy().into_owned());
                     }
                 }

@@ -31,6 +31,8 @@ struct Trace {
     /// By process: which keys a running sync will cover.
     syncing: HashMap<String, Vec<String>>,
     keys: HashMap<String, Progress>,
+    /// By socket: what has come and is no whole request line yet.
+    received: HashMap<String, String>,
     /// By socket: keys asked for and not answered yet.
     asked: HashMap<String, VecDeque<String>>,
     answered: usize,
@@ -120,10 +122,17 @@ impl Trace {
                     }
                 }
             }
-            "read" | "recvfrom" | "readv" | "recvmsg" if call.contains("PUT /v1/kv/") => {
-                let socket = target(call).unwrap_or("").to_string();
-                for key in keys_in(call) {
-                    self.asked.entry(socket.clone()).or_default().push_back(key);
+            "read" | "recvfrom" | "readv" | "recvmsg" => {
+                let Some(socket) = target(call).filter(|socket| socket.starts_with("TCP")) else { return };
+                // a request may come in pieces: what stands in quotes is put together before it is searched
+                let (Some(first), Some(last)) = (call.find('"'), call.rfind('"')) else { return };
+                let received = self.received.entry(socket.to_string()).or_default();
+                received.push_str(&call[first + 1..last.max(first + 1)]);
+                while let Some(end) = received.find(" HTTP/1.1") {
+                    let request: String = received.drain(..end + 9).collect();
+                    if let Some(key) = keys_in(&request).pop() {
+                        self.asked.entry(socket.to_string()).or_default().push_back(key);
+                    }
                 }
             }
             "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" => {
@@ -203,6 +212,9 @@ fn the_reader_of_the_trace_finds_early_answers() {
     let (begin, end) = ("8 fdatasync(4</data/raft/log> <unfinished ...>", "8 <... fdatasync resumed>) = 0");
     assert_eq!(run(&[asked, written, sync, answer]), (1, 0));
     assert_eq!(run(&[asked, written, begin, end, answer]), (1, 0));
+    let first = r#"7 recvfrom(9<TCP:[127.0.0.1:8500->127.0.0.1:5]>, "PUT /v1/kv/trace-key-", 24) = 24"#;
+    let rest = r#"7 recvfrom(9<TCP:[127.0.0.1:8500->127.0.0.1:5]>, "00-0001 HTTP/1.1", 10) = 10"#;
+    assert_eq!(run(&[first, rest, written, sync, answer]), (1, 0), "a request in two pieces");
     assert_eq!(run(&[asked, written, answer]), (1, 1), "no sync");
     assert_eq!(run(&[asked, written, answer, sync]), (1, 1), "an answer before the sync");
     assert_eq!(run(&[asked, written, begin, answer, end]), (1, 1), "an answer during the sync");

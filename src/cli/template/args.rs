@@ -163,6 +163,6 @@ pub struct TemplateArgs {
     #[arg(long, value_name = "PATH")]
     pub partials: Option<String>,
     /// Print the version
-    #[arg(short = 'v', long = "version", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(short = 'v', long = "version", alias = "v", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub version: Option<bool>,
 }
