@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::common::{CRS, crs};
-use crs_testkit::{Json, eventually};
+use crs_testkit::eventually;
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(CRS);
