@@ -49,3 +49,5 @@ pub use table::ROUTES;
 
 #[cfg(test)]
 mod api_test;
+#[cfg(test)]
+mod listener_test;

@@ -6,17 +6,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::body::Body;
+use hyper::body::Body as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -120,31 +122,37 @@ pub async fn serve(
 ) {
     let address = bound.address();
     let clients = Arc::new(Clients::default());
-    let connections = TaskTracker::new();
-    let shared = Arc::new(Shared { api, router, limits, stopping: stopping.clone() });
+    let tasks = TaskTracker::new();
+    let shared = Arc::new(Shared { api, router, connections: Connections::default() });
     info!(target: "agent.http", %address, "Started HTTP server");
+    let mut look = tokio::time::interval(limits.header_timeout);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&bound) => accepted,
+            _ = look.tick() => {
+                shared.connections.close_silent();
+                continue;
+            }
             () = stopping.cancelled() => break,
         };
         match accepted {
             Ok((Socket::Tcp(stream), peer)) => {
                 let shared = shared.clone();
-                let Some(place) = clients.admit(peer, shared.limits.max_conns_per_client) else {
-                    connections.spawn(refuse(stream));
+                let Some(place) = clients.admit(peer, limits.max_conns_per_client) else {
+                    tasks.spawn(refuse(stream));
                     continue;
                 };
                 // Answers are small and go out whole: waiting to join them would only delay them.
                 let _ = stream.set_nodelay(true);
-                connections.spawn(async move {
+                tasks.spawn(async move {
                     shared.connection(stream, peer).await;
                     drop(place);
                 });
             }
             Ok((Socket::Unix(stream), peer)) => {
                 let shared = shared.clone();
-                connections.spawn(async move { shared.connection(stream, peer).await });
+                tasks.spawn(async move { shared.connection(stream, peer).await });
             }
             Err(error) => {
                 // Out of file handles, as a rule: to try again at once would only burn the processor.
@@ -157,11 +165,21 @@ pub async fn serve(
         let _ = std::fs::remove_file(path);
     }
     drop(bound);
-    connections.close();
-    if tokio::time::timeout(shared.limits.stop_grace, connections.wait()).await.is_err() {
-        warn!(target: "agent.http", %address, connections = connections.len(), "Stopped with requests under way");
+    tasks.close();
+    let finished = async {
+        // Again and again, since a connection may just be on its way into the list.
+        while tokio::time::timeout(STOP_STEP, tasks.wait()).await.is_err() {
+            shared.connections.finish();
+        }
+    };
+    shared.connections.finish();
+    if tokio::time::timeout(limits.stop_grace, finished).await.is_err() {
+        warn!(target: "agent.http", %address, connections = tasks.len(), "Stopped with requests under way");
     }
 }
+
+/// How often connections are reminded of the end.
+const STOP_STEP: Duration = Duration::from_millis(50);
 
 enum Socket {
     Tcp(tokio::net::TcpStream),
@@ -183,9 +201,8 @@ async fn accept(bound: &Bound) -> io::Result<(Socket, Peer)> {
 
 /// Says no to a client with too many connections, without reading a word of it.
 async fn refuse(mut stream: tokio::net::TcpStream) {
-    const ANSWER: &[u8] =
-        b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: 63\r\n\
-        Connection: close\r\n\r\nYour IP is issuing too many concurrent connections, please rate";
+    const ANSWER: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: 81\r\n\
+        Connection: close\r\n\r\nYour IP is issuing too many concurrent connections, please rate limit your calls\n";
     let _ = tokio::time::timeout(Duration::from_secs(1), async {
         stream.write_all(ANSWER).await?;
         stream.shutdown().await
@@ -230,26 +247,30 @@ impl Drop for Place {
 struct Shared {
     api: Arc<Api>,
     router: Arc<Router>,
-    limits: ListenLimits,
-    stopping: CancellationToken,
+    connections: Connections,
 }
 
 impl Shared {
     /// One connection, whatever carries it: TLS wraps the stream before this.
-    async fn connection<S>(&self, stream: S, peer: Peer)
+    async fn connection<S>(self: &Arc<Self>, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Arc::new(Activity::default());
+        let entry = self.connections.enter(&activity);
         let io = TokioIo::new(Watched { stream, activity: activity.clone() });
         let service = {
-            let (api, router, activity) = (self.api.clone(), self.router.clone(), activity.clone());
+            let (shared, activity) = (self.clone(), activity.clone());
             service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let (api, router) = (api.clone(), router.clone());
+                let shared = shared.clone();
                 let running = Request::begin(&activity);
+                if request.version() == http::Version::HTTP_2 {
+                    activity.is_http2.store(true, Ordering::Relaxed);
+                }
                 async move {
                     let (parts, body) = request.into_parts();
-                    let response = router.serve(&api, peer, parts, Body::new(body)).await;
+                    let body = if body.is_end_stream() { Body::empty() } else { Body::new(body) };
+                    let response = shared.router.serve(&shared.api, peer, parts, body).await;
                     drop(running);
                     Ok::<_, Infallible>(response)
                 }
@@ -260,28 +281,65 @@ impl Shared {
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
         let connection = builder.serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
-        let mut silence = Silence::new(&activity);
-        let mut tick = tokio::time::interval(self.limits.header_timeout);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        tick.reset();
-        let mut stopping = false;
-        loop {
-            tokio::select! {
-                ended = connection.as_mut() => {
-                    if let Err(error) = ended {
-                        debug!(target: "agent.http", from = %peer, %error, "Connection ended");
-                    }
-                    return;
-                }
-                _ = tick.tick() => if silence.is_too_long(&activity) {
-                    debug!(target: "agent.http", from = %peer, "Closed a connection without a whole request");
-                    return;
-                },
-                () = self.stopping.cancelled(), if !stopping => {
-                    stopping = true;
+        let mut finishing = false;
+        // By hand, because every request passes here: two flags are cheaper to look at than a timer and a token.
+        let ended = std::future::poll_fn(|cx| {
+            activity.waker.get_or_init(|| cx.waker().clone());
+            match activity.order.load(Ordering::SeqCst) {
+                CLOSE => return Poll::Ready(None),
+                FINISH if !finishing => {
+                    finishing = true;
                     connection.as_mut().graceful_shutdown();
                 }
+                _ => {}
             }
+            connection.as_mut().poll(cx).map(Some)
+        })
+        .await;
+        self.connections.leave(entry);
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => debug!(target: "agent.http", from = %peer, %error, "Connection ended"),
+            None => debug!(target: "agent.http", from = %peer, "Closed a connection without a whole request"),
+        }
+    }
+}
+
+/// The connections of a listener, so that one look now and then replaces a timer for each.
+#[derive(Debug, Default)]
+struct Connections {
+    list: Mutex<HashMap<u64, (Arc<Activity>, Silence)>>,
+    entered: AtomicU64,
+}
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Activity>, Silence)>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, activity: &Arc<Activity>) -> u64 {
+        let entry = self.entered.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(entry, (activity.clone(), Silence::default()));
+        entry
+    }
+
+    fn leave(&self, entry: u64) {
+        self.lock().remove(&entry);
+    }
+
+    /// Closes those that keep us waiting. Asked once per header timeout.
+    fn close_silent(&self) {
+        for (activity, silence) in self.lock().values_mut() {
+            if silence.is_too_long(activity) {
+                activity.order(CLOSE);
+            }
+        }
+    }
+
+    /// Lets every connection end after the answer that it is at.
+    fn finish(&self) {
+        for (activity, _) in self.lock().values() {
+            activity.order(FINISH);
         }
     }
 }
@@ -289,17 +347,43 @@ impl Shared {
 /// Requests at once on one HTTP/2 connection; it counts as one connection of its client.
 const MAX_STREAMS: u32 = 200;
 
-/// What a connection has done. One look now and then costs less than a timer for each request.
+/// Go on.
+const SERVE: u8 = 0;
+/// End after the answer that it is at.
+const FINISH: u8 = 1;
+/// End now.
+const CLOSE: u8 = 2;
+
+/// What a connection has done, and what it is to do.
 #[derive(Debug, Default)]
 struct Activity {
+    /// What its task is to do at its next turn.
+    order: AtomicU8,
+    /// Wakes its task, always the same one.
+    waker: OnceLock<Waker>,
     /// Reads that brought bytes.
     reads: AtomicU64,
     /// Requests begun.
     begun: AtomicU64,
     /// Requests ended.
     ended: AtomicU64,
-    /// Value of `reads` when the last request began.
-    reads_at_begin: AtomicU64,
+    /// Value of `reads` when a request last began or ended.
+    reads_at_rest: AtomicU64,
+    /// HTTP/2 talks between requests as well.
+    is_http2: AtomicBool,
+}
+
+impl Activity {
+    fn rest(&self) {
+        self.reads_at_rest.store(self.reads.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn order(&self, order: u8) {
+        let _ = self.order.compare_exchange(SERVE, order, Ordering::SeqCst, Ordering::SeqCst);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// A request under way, also one that is given up.
@@ -307,7 +391,7 @@ struct Request(Arc<Activity>);
 
 impl Request {
     fn begin(activity: &Arc<Activity>) -> Request {
-        activity.reads_at_begin.store(activity.reads.load(Ordering::Relaxed), Ordering::Relaxed);
+        activity.rest();
         activity.begun.fetch_add(1, Ordering::Relaxed);
         Request(activity.clone())
     }
@@ -315,28 +399,27 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
+        self.0.rest();
         self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Decides whether a connection keeps us waiting: it never asked, or it sends a request's head drop by drop. One that
 /// rests between requests may rest as long as it likes.
+#[derive(Debug, Default)]
 struct Silence {
     begun: u64,
     was_dribbling: bool,
 }
 
 impl Silence {
-    fn new(activity: &Activity) -> Silence {
-        Silence { begun: activity.begun.load(Ordering::Relaxed), was_dribbling: true }
-    }
-
     /// Asked once per header timeout.
     fn is_too_long(&mut self, activity: &Activity) -> bool {
         let begun = activity.begun.load(Ordering::Relaxed);
         let idle = begun == activity.ended.load(Ordering::Relaxed);
         let unused = begun == 0;
-        let fed = activity.reads.load(Ordering::Relaxed) > activity.reads_at_begin.load(Ordering::Relaxed);
+        let fed = activity.reads.load(Ordering::Relaxed) > activity.reads_at_rest.load(Ordering::Relaxed)
+            && !activity.is_http2.load(Ordering::Relaxed);
         let dribbling = idle && (unused || fed);
         let too_long = dribbling && self.was_dribbling && begun == self.begun;
         self.begun = begun;
