@@ -250,6 +250,8 @@ fn words_that_make_no_sense() {
             ],
         );
     }
+    // so that the list's index is above 1
+    client.put("/v1/catalog/register", r#"{"Node":"other","Address":"10.0.0.9"}"#).ok();
     client.get("/v1/catalog/nodes?index=0&wait=10s").ok();
     client.get("/v1/catalog/nodes?index=1&wait=").ok();
 }
