@@ -37,7 +37,7 @@ async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin), enough: &str) ->
     let mut said = String::new();
     let mut buffer = [0; 4096];
     let reading = async {
-        while !(said.contains(enough) && !enough.is_empty()) {
+        while enough.is_empty() || !said.contains(enough) {
             match stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => break,
                 Ok(n) => said.push_str(&String::from_utf8_lossy(&buffer[..n])),
