@@ -8,6 +8,9 @@
 //! Invariants: `output` alone prints; a reader that went away is success; exit codes are Consul's: 0 well, 1 a fault,
 //! 2 nothing to show, 127 no such command.
 
+// Doc comments of the command tree are its help texts, where brackets mean what may be left out.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 mod agent;
 mod agent_flags;
 mod archive;

@@ -16,7 +16,7 @@
 //! - A clone is a snapshot: it never changes and costs a few reference counts.
 //! - Every topic whose answer changed is named in the changes, and its answer's index rises above every index that
 //!   was shown for it before. (A restore is the exception: it wakes everybody.)
-//! - Commands and snapshots on disk are versioned records of their own ([`codec`]); golden bytes pin them.
+//! - Commands and snapshots on disk are versioned records of their own (`codec`); golden bytes pin them.
 
 #![warn(missing_docs)]
 
