@@ -31,6 +31,14 @@ pub(crate) async fn start_server(
             "clusters of several servers are not part of this version: set 'bootstrap_expect = 1'".to_owned()
         );
     }
+    // Tokens are not resolved yet: whoever asked for protection must not be served without it.
+    if config.acl.enabled {
+        return Err(
+            "ACLs are not part of this version, and everything would be open: set 'acl.enabled = false' to \
+                    start without protection"
+                .to_owned(),
+        );
+    }
     let published = Arc::new(Published::default());
     let options = options(config, node_id, data_dir)?;
     let raft = Raft::start(options, published.clone()).await.map_err(|error| error.to_string())?;
