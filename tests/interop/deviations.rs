@@ -14,6 +14,8 @@ pub fn rows() -> Vec<String> {
 fn every_difference_has_a_reason() {
     let page = include_str!("../../docs/compatibility.md");
     for line in page.lines().filter(|line| line.starts_with("| ")) {
+        // A bar inside a cell is written with a backslash.
+        let line = line.replace("\\|", "\u{a6}");
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!(cells.len(), 4, "a row is: where, Consul 1.8.7, crs, why: {line}");
         assert!(cells.iter().all(|cell| !cell.is_empty()), "an empty cell: {line}");
