@@ -61,7 +61,7 @@ pub trait Dispatch: Send + Sync + 'static {
     /// Answers a call with an encoded reply. A handler of a read is dropped when the caller goes away; one of a write
     /// runs to its end. A panic answers the caller with an error.
     ///
-    /// What is not implemented answers [`methods::unknown`].
+    /// A method that this server does not know answers [`methods::unknown`].
     fn call(&self, call: Call) -> BoxFuture<'_, Result<Bytes, Error>>;
 
     /// Saves a snapshot, or restores the one in `archive`. Dropped when the connection fails.
